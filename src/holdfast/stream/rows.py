@@ -38,7 +38,9 @@ class Rows:
 
     def to(self, device: torch.device | str) -> Rows:
         """The same rows on a device."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "extra"}
+        moved = {
+            f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "extra"
+        }
         return Rows(**moved, extra={name: column.to(device) for name, column in self.extra.items()})
 
     def with_x(self, x: Tensor) -> Rows:
@@ -69,6 +71,9 @@ def cat(tables: Sequence[Rows]) -> Rows:
     """
     common = set.intersection(*(set(table.extra) for table in tables))
     columns = {
-        name: torch.cat([getattr(table, name) for table in tables]) for name in ("x", "y", "task", "key")
+        name: torch.cat([getattr(table, name) for table in tables])
+        for name in ("x", "y", "task", "key")
     }
-    return Rows(**columns, extra={n: torch.cat([t.extra[n] for t in tables]) for n in sorted(common)})
+    return Rows(
+        **columns, extra={n: torch.cat([t.extra[n] for t in tables]) for n in sorted(common)}
+    )

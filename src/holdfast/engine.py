@@ -1,0 +1,268 @@
+"""The one loop: it alone touches the optimiser, and it enforces the protocol.
+
+stream -> rows -> step -> loss + anchors -> update -> readout -> accuracy matrix
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from holdfast.anchor.rule import edited
+from holdfast.chance import generator_of, seed_of
+from holdfast.errors import DivergedError
+from holdfast.events import Epoch, Event, TaskDone
+from holdfast.learner.learner import Learner, Output
+from holdfast.memory.meter import forbid_images, measure
+from holdfast.memory.protocol import Protocol
+from holdfast.method import Method, make_readout
+from holdfast.metrics.accuracy import accuracies
+from holdfast.readout.readout import Readout, outputs
+from holdfast.result import Result, TaskNote, peak_memory
+from holdfast.settings import Machine, Model, Training
+from holdfast.step import Forward, Step
+from holdfast.stream.augment import Augment, to_float, views
+from holdfast.stream.rows import Rows
+from holdfast.stream.task import Stream, Task
+from holdfast.stream.views import suited
+
+
+def run(
+    method: Method,
+    stream: Stream,
+    training: Training = Training(),
+    *,
+    protocol: Protocol | None = None,
+    readout: str | Readout = "auto",
+    also: Sequence[str] = (),
+    model: Model = Model(),
+    machine: Machine = Machine(),
+    augment: Augment | None = None,
+    seed: int = 0,
+    config: Mapping[str, object] | None = None,
+    watch: Callable[[Event], None] = lambda event: None,
+) -> Result:
+    """Learn a stream with a method and say what was kept.
+
+    Args:
+        method: what to do; a copy is used, so it can be run again.
+        stream: the tasks.
+        training: epochs, batch size and optimiser settings.
+        protocol: what may be stored; None takes the method's own.
+        readout: by name, or one of your own.
+        also: further readouts to read the same network with, by name.
+        model: the network.
+        machine: device and precision.
+        augment: the random views; None chooses by the inputs' shape and the method's views.
+        seed: of weights, batches and views; same seed, same machine: same bits.
+        config: more to note in the result.
+        watch: called with every `Epoch` and `TaskDone`.
+
+    Raises:
+        ConfigError: for parts that do not fit together.
+        ProtocolError: when a part keeps images that the protocol does not allow.
+        DivergedError: when a loss term stops being finite; what earlier events showed stays valid.
+    """
+    work = Work(method, stream, training, protocol, readout, also, model, machine, augment, seed)
+    work.result.config = work.settings | dict(config or {})
+    for event in work.learn():
+        watch(event)
+    return work.result
+
+
+class Work:
+    """One run in progress: `learn` yields its events. The arguments are those of `run`."""
+
+    def __init__(
+        self,
+        method: Method,
+        stream: Stream,
+        training: Training = Training(),
+        protocol: Protocol | None = None,
+        readout: str | Readout = "auto",
+        also: Sequence[str] = (),
+        model: Model = Model(),
+        machine: Machine = Machine(),
+        augment: Augment | None = None,
+        seed: int = 0,
+    ):
+        self.method = method = copy.deepcopy(method)
+        self.stream, self.training, self.model, self.seed = stream, training, model, seed
+        self.protocol = protocol or method.protocol
+        self.memory = self.protocol.memory(method.memory)
+        main = make_readout(readout, method, self.protocol) if isinstance(readout, str) else readout
+        others = [make_readout(name, method, self.protocol) for name in also if name != main.name]
+        self.readouts = {r.name: r for r in (main, *others)}
+        classes = max(stream.seen(len(stream) - 1)) + 1
+        if method.frame is not None:
+            method.frame.require(classes)
+        self.augment = augment or suited(stream.shape, method.views)
+        self.fabric = Fabric(accelerator=machine.device, devices=1, precision=machine.precision)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            head = classes if any(term.whole_head for term in method.terms) else 0
+            self.learner = Learner(stream.shape, model.backbone, model.width, method.dim, head)
+        for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
+            self.fabric.to_device(part)
+        self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.past: Learner | None = None
+        protocols = {
+            n: self.protocol if r.uses_images else self.protocol.unread
+            for n, r in self.readouts.items()
+        }
+        self.result = Result.blank(method.name, str(self.protocol), main.name, protocols, stream)
+        self.settings = {
+            "method_protocol": str(self.protocol),
+            "training": asdict(training),
+            "model": asdict(model),
+            "machine": asdict(machine),
+            "augment": asdict(self.augment),
+            "seed": seed,
+        }
+
+    def learn(self) -> Iterator[Event]:
+        """Learn task after task."""
+        for task in self.stream:
+            started = time.perf_counter()
+            task = replace(task, train=task.train.to(self.fabric.device))
+            if task.index == 0:
+                self.learner.normalise_by(to_float(task.train.x))
+            with torch.random.fork_rng():
+                torch.manual_seed(seed_of(self.seed, "head", task.index))
+                self.learner.head.grow(max(self.stream.seen(task.index)) + 1)
+            yield from self._epochs(task)
+            self._consolidate(task)
+            self._evaluate(task)
+            self._note(task, time.perf_counter() - started)
+            yield TaskDone(task.index, self.learner, self.result)
+
+    def _epochs(self, task: Task) -> Iterator[Epoch]:
+        """All epochs of a task, each with randomness of its own: from the seed and its place."""
+        self.learner.train()
+        optimizer = self.method.optimizer(self.learner.parameters(), self.training)
+        model, optimizer = self.fabric.setup(self.learner, optimizer)
+        epochs = self.training.epochs_of(task.index)
+        pool = self.memory.pooled(task.train)
+        for epoch in range(epochs):
+            generator = generator_of(self.fabric.device, self.seed, "epoch", task.index, epoch)
+            started, totals, lr = time.perf_counter(), Totals(), 0.0
+            order = torch.randperm(len(pool), generator=generator, device=self.fabric.device)
+            batches = order.tensor_split(-(-len(pool) // self.training.batch))
+            for number, index in enumerate(batches):
+                lr = self.training.lr_at(epoch + (number + 1) / len(batches), epochs)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                step = self._step(pool[index], task, epoch, model, generator)
+                self._update(step, optimizer, totals)
+                self.memory.observe(pool[index[pool.task[index] == task.index]], epoch, generator)
+            seconds = time.perf_counter() - started
+            place = (task.index, len(self.stream), epoch, epochs)
+            yield Epoch(*place, totals.means(), lr, len(pool) / seconds, seconds)
+
+    def _step(
+        self, rows: Rows, task: Task, epoch: int, forward: Forward, generator: torch.Generator
+    ) -> Step:
+        """What one update sees: the batch and the memory's draws, as views."""
+        raw = {"batch": self.memory.mixed(rows, generator)} | self.memory.drawn(
+            len(rows), generator
+        )
+        count = {
+            name: self.method.views if len(r) > 1 else max(2, self.method.views)
+            for name, r in raw.items()
+        }
+        parts = {name: views(self.augment, r, count[name], generator) for name, r in raw.items()}
+        past = None if self.past is None else self._past_forward
+        seen, epochs = self.stream.seen(task.index), self.training.epochs_of(task.index)
+        return Step(parts, forward, past, task.index, task.classes, seen, epoch, epochs)
+
+    def _past_forward(self, x: Tensor) -> Output:
+        assert self.past is not None
+        with self.fabric.autocast():
+            return self.past(x)
+
+    def _update(self, step: Step, optimizer: torch.optim.Optimizer, totals: Totals) -> None:
+        """The inner step: loss and anchors, backward, and the optimiser between the rules."""
+        loss = sum((objective(step) for objective in self.method.objectives), start=step.zero)
+        check_finite(loss, step)
+        if loss.requires_grad:
+            optimizer.zero_grad()
+            self.fabric.backward(loss)
+            with edited(self.method.rules, self.learner, step):
+                optimizer.step()
+        totals.add(step.records, loss)
+
+    def _consolidate(self, task: Task) -> None:
+        """The fixed order when a task ends: terms, rules, memory, readouts; then the past network."""
+        for part in (*self.method.terms, *self.method.rules):
+            part.consolidate(self.learner, task)
+        generator = generator_of(self.fabric.device, self.seed, "memory", task.index)
+        self.memory.consolidate(self.learner, task, generator)
+        for readout in self.readouts.values():
+            readout.fit(self.learner, task, self.memory, self.stream.seen(task.index))
+        if any(term.needs_past for term in self.method.terms):
+            self.past = self.learner.freeze(self.model.past_mode)
+        kept = self._kept() | {"learner": self.learner, "past": self.past}
+        forbid_images(kept, task.train, str(self.protocol))
+        if self.protocol.kind == "strict":
+            forbid_images({"memory": self.memory}, task.train, "strict")
+
+    def _kept(self) -> dict[str, object]:
+        """What of the method outlives a task, the learner and the declared memory apart."""
+        anchors = (*self.method.objectives, *self.method.rules)
+        parts: dict[str, object] = {type(part).__name__: part for part in anchors}
+        return parts | {self.result.readout: self.readouts[self.result.readout]}
+
+    def _evaluate(self, task: Task) -> None:
+        """Fill row i of every accuracy matrix; each test set is passed through the network once."""
+        for j, other in enumerate(self.stream.tasks[: task.index + 1]):
+            test = other.test.to(self.fabric.device)
+            out = outputs(self.learner, test)
+            for name, readout in self.readouts.items():
+                pair = accuracies(readout.scores(out), test.y, other.classes)
+                reading = self.result.readings[name]
+                reading.class_il.matrix[task.index, j], reading.task_il.matrix[task.index, j] = pair
+
+    def _note(self, task: Task, seconds: float) -> None:
+        held = measure(self._kept() | {"memory": self.memory}, self.past)
+        names = [self.stream.names[c] for c in task.classes]
+        epochs, peak = self.training.epochs_of(task.index), peak_memory(self.fabric.device)
+        self.result.tasks.append(
+            TaskNote(names, len(task.train), epochs, round(seconds, 3), peak, held)
+        )
+        if task.index == len(self.stream) - 1:
+            self.result.status = "complete"
+
+
+class Totals:
+    """Running means of what the steps of an epoch recorded."""
+
+    def __init__(self):
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, records: Mapping[str, Tensor], loss: Tensor) -> None:
+        """Take in one step."""
+        for name, value in (*records.items(), ("loss", loss.detach())):
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of each record over the steps that made it."""
+        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+
+
+def check_finite(loss: Tensor, step: Step) -> None:
+    """Stop before an update that would destroy the network; DivergedError names the term."""
+    if bool(torch.isfinite(loss)):
+        return
+    guilty = [name for name, value in step.records.items() if not bool(torch.isfinite(value))]
+    raise DivergedError(
+        f"the loss term {' and '.join(guilty) or 'sum'} became {float(loss)} in task {step.task + 1}, "
+        f"epoch {step.epoch + 1} of {step.epochs}: lower --lr or raise the temperatures."
+    )

@@ -1,0 +1,17 @@
+"""What is trained: backbone, projector, head, and the fixed prototypes."""
+
+from holdfast.learner.backbone import MLP, ConvNet, ResNet18, backbone
+from holdfast.learner.learner import GrowingHead, Learner, Output
+from holdfast.learner.prototype import Frame, simplex_etf
+
+__all__ = [
+    "MLP",
+    "ConvNet",
+    "Frame",
+    "GrowingHead",
+    "Learner",
+    "Output",
+    "ResNet18",
+    "backbone",
+    "simplex_etf",
+]

@@ -1,0 +1,113 @@
+"""The learner: backbone h, projector g onto the unit sphere, and a head that grows with the classes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from holdfast.learner.backbone import backbone
+
+
+class Output(NamedTuple):
+    """What a learner says of N inputs.
+
+    Attributes:
+        features: (N, f) h(x).
+        embedding: (N, d) z = g(h(x)) / ||g(h(x))||.
+        logits: (N, K) of the head, one column a class seen so far.
+    """
+
+    features: Float[Tensor, "n f"]
+    embedding: Float[Tensor, "n d"]
+    logits: Float[Tensor, "n k"]
+
+    def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
+        """The chosen rows of all three."""
+        return Output(*(column[index] for column in self))
+
+
+class GrowingHead(nn.Module):
+    """A linear classifier whose rows of old classes stay when new ones are added."""
+
+    def __init__(self, features: int, classes: int = 0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(0, features))
+        self.bias = nn.Parameter(torch.empty(0))
+        self.grow(classes)
+
+    def grow(self, classes: int) -> None:
+        """Make room for ``classes`` in all; never fewer than now."""
+        missing = classes - len(self.bias)
+        if missing > 0:
+            fresh = nn.Linear(self.weight.shape[1], missing).to(self.weight.device)
+            self.weight = nn.Parameter(torch.cat([self.weight.data, fresh.weight.data]))
+            self.bias = nn.Parameter(torch.cat([self.bias.data, fresh.bias.data]))
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
+        """Features to logits."""
+        return functional.linear(features, self.weight, self.bias)
+
+
+class Learner(nn.Module):
+    """Normalisation, backbone, projector and head in one module.
+
+    Args:
+        shape: of one input, (C, H, W) or (D,).
+        name: of the backbone (``auto`` chooses by the shape).
+        width: of the backbone; 0 is the backbone's own default.
+        dim: d, width of the embedding.
+        classes: width of the head at the start.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        name: str = "auto",
+        width: int = 0,
+        dim: int = 128,
+        classes: int = 0,
+    ):
+        super().__init__()
+        self.shape = shape
+        self.backbone = backbone(name, shape, width)
+        f = self.backbone.features
+        self.projector = nn.Sequential(nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim))
+        self.head = GrowingHead(f, classes)
+        self.register_buffer("mean", torch.zeros(shape[0]))
+        self.register_buffer("std", torch.ones(shape[0]))
+
+    def normalise_by(self, x: Tensor) -> None:
+        """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D)."""
+        axes = (0, *range(2, x.ndim))
+        self.mean.copy_(x.mean(axes))
+        self.std.copy_(x.std(axes).clamp_min(1e-3))
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Output:
+        """Inputs in [0, 1] (or feature vectors) to features, embedding and logits."""
+        per_channel = (1, -1) + (1,) * (x.ndim - 2)
+        x = (x - self.mean.view(per_channel)) / self.std.view(per_channel)
+        features = self.backbone(x)
+        embedding = functional.normalize(self.projector(features).float(), dim=1)
+        return Output(features, embedding, self.head(features))
+
+    def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
+        """A copy that cannot change: the past network of THEORY 1.
+
+        Args:
+            mode: ``eval`` normalises by running statistics; ``batch`` by those of the batch it
+                sees, as a network left in training mode would (THEORY 4), without updating any.
+        """
+        past = copy.deepcopy(self).requires_grad_(False).eval()
+        if mode == "batch":
+            for module in past.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.running_mean = module.running_var = module.num_batches_tracked = None
+        return past

@@ -1,0 +1,74 @@
+"""Fixed equidistant prototypes: where neural collapse would put the class means (THEORY 2)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from holdfast.errors import ConfigError
+
+
+def simplex_etf(classes: int, dim: int, seed: int = 0) -> Float[Tensor, "classes dim"]:
+    """Unit vectors with q_i . q_j = -1/(K-1) and sum 0: a simplex, randomly rotated into R^dim.
+
+    Args:
+        classes: K, the number of vectors, at least 1.
+        dim: d, at least K - 1; no smaller space holds K equidistant directions that sum to zero.
+        seed: of the rotation; the same seed gives the same frame.
+
+    Raises:
+        ConfigError: if dim < classes - 1 or classes < 1.
+
+    Source: Papyan, Han, Donoho, *Prevalence of neural collapse* (2020); THEORY 2.
+
+    >>> q = simplex_etf(3, 8)
+    >>> (q @ q.T).round(decimals=4).tolist()
+    [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5], [-0.5, -0.5, 1.0]]
+    """
+    if classes < 1:
+        raise ConfigError(f"a frame needs at least 1 class, not {classes}.")
+    if dim < max(classes - 1, 1):
+        raise ConfigError(
+            f"a frame of {classes} equidistant prototypes needs dim >= {classes - 1}, not {dim}: "
+            "raise the projector's dim."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    gaussian = torch.randn(dim, max(classes - 1, 1), dtype=torch.float64, generator=generator)
+    basis, triangle = torch.linalg.qr(gaussian)
+    basis = basis * triangle.diagonal().sign()  # makes the rotation uniform, and unique
+    if classes == 1:
+        return basis.T.to(torch.get_default_dtype())
+    centred = torch.eye(classes, dtype=torch.float64) - 1 / classes
+    plane, _ = torch.linalg.qr(centred[:, :-1])  # orthonormal basis of {v : sum v = 0}
+    simplex = centred @ plane * (classes / (classes - 1)) ** 0.5
+    return (simplex @ basis.T).to(torch.get_default_dtype())
+
+
+class Frame(nn.Module):
+    """Class k's fixed target direction, for a known or an unknown number of classes.
+
+    Args:
+        dim: d, width of the embedding.
+        classes: K if it is known; 0 takes the simplex with d + 1 vertices, which is exactly
+            equidistant for every K <= d + 1 without knowing K (q_i . q_j = -1/d).
+        seed: of the rotation.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, dim: int = 128, classes: int = 0, seed: int = 0):
+        super().__init__()
+        self.dim = dim
+        self.register_buffer(
+            "vectors", simplex_etf(classes or dim + 1, dim, seed), persistent=False
+        )
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def require(self, classes: int) -> None:
+        """Refuse more classes than there are prototypes (ConfigError)."""
+        if classes > len(self):
+            raise ConfigError(
+                f"the frame has {len(self)} prototypes but the stream has {classes} classes: "
+                f"use --dim {classes - 1} or larger (or --classes {classes})."
+            )

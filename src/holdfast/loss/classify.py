@@ -1,0 +1,42 @@
+"""Cross-entropy over the new, the seen, or all classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from holdfast.loss.term import Term
+from holdfast.step import Part, Step
+
+
+class CrossEntropy(Term):
+    """Softmax cross-entropy of the head.
+
+    Args:
+        classes: which logits compete: ``new`` (the task's own), ``seen`` (all so far), or ``all``
+            (the head is made for every class of the stream before the first task).
+        on: the part it is asked of.
+    """
+
+    label = "cross_entropy"
+
+    def __init__(self, classes: Literal["new", "seen", "all"] = "seen", on: str = "batch"):
+        super().__init__()
+        self.classes, self.on = classes, on
+        self.whole_head = classes == "all"
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """Mean over the rows whose class competes."""
+        logits, y = part.out.logits.float(), part.rows.y
+        if self.classes == "all":
+            return functional.cross_entropy(logits, y)
+        compete = step.classes if self.classes == "new" else step.seen
+        place = torch.full((logits.shape[1],), -1, device=y.device)
+        place[list(compete)] = torch.arange(len(compete), device=y.device)
+        y = place[y]
+        if self.classes == "new" and not bool((y >= 0).any()):
+            return step.zero
+        return functional.cross_entropy(logits[:, list(compete)], y, ignore_index=-1)

@@ -1,0 +1,209 @@
+"""Contrastive losses on unit embeddings: SupCon and FNC2, as functions and as terms (THEORY 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from holdfast.errors import ConfigError
+from holdfast.learner.prototype import Frame
+from holdfast.loss.term import Term
+from holdfast.step import Part, Step
+
+Average = Literal["anchors", "rows"]
+Denominator = Literal["closed", "open"]
+TAU_BASE = 0.07  # the temperature at which SupCon's scale tau / tau_base is 1
+
+
+def sup_con(
+    z: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    tau: float,
+    anchors: Bool[Tensor, " n"] | None = None,
+    scale: float = 1.0,
+    average: Average = "anchors",
+) -> Float[Tensor, ""]:
+    """SupCon: L_i = -1/|P(i)| sum_{j in P(i)} log softmax_{a != i}(z_i.z_a / tau)_j, times scale.
+
+    Args:
+        z: (N, d) unit rows, all views of all images.
+        y: (N,) class of each row.
+        tau: temperature, > 0.
+        anchors: (N,) rows that are pulled and pushed; the others are contrasts only
+            (asymmetric SupCon, THEORY 5). Default: all.
+        scale: factor on the loss; tau / 0.07 is the published one.
+        average: over the anchors that have a positive, or over all N rows.
+
+    Source: Khosla et al., *Supervised contrastive learning* (2020).
+
+    >>> z = torch.eye(2).repeat(2, 1)  # two images, two identical views each
+    >>> round(sup_con(z, torch.tensor([0, 1, 0, 1]), tau=1.0).item(), 4)  # log(1 + 2/e)
+    0.5514
+    """
+    similar, others = _similarities(z, tau)
+    log_p = similar - similar.masked_fill(~others, -torch.inf).logsumexp(1, keepdim=True)
+    positive = (y[:, None] == y) & others
+    count = positive.sum(1)
+    loss = -(log_p * positive).sum(1) / count.clamp_min(1)
+    return scale * _mean(loss, _rows(anchors, y) & (count > 0), average)
+
+
+def focal_collapse(
+    z: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    prototypes: Float[Tensor, "k d"],
+    tau: float,
+    gamma: float,
+    old: Sequence[int] | Int[Tensor, " o"] = (),
+    anchors: Bool[Tensor, " n"] | None = None,
+    denominator: Denominator = "closed",
+    scale: float = 1.0,
+    average: Average = "anchors",
+) -> Float[Tensor, ""]:
+    """FNC2: focal SupCon with the own prototype as one more positive and old prototypes as negatives.
+
+    L_i = -1/(|P(i)|+1) [ sum_j (1-c_ij)^gamma log c_ij + (1-r_i)^gamma log r_i ]  (THEORY 3).
+
+    Args:
+        z: (N, d) unit rows, all views of all images.
+        y: (N,) index of each row's class into the prototypes.
+        prototypes: (K, d) unit rows.
+        tau: temperature, > 0.
+        gamma: focal exponent, >= 0; 0 switches the focus off.
+        old: indices of the old classes, whose prototypes repel: pseudo-replay with nothing stored.
+        anchors: (N,) rows of the current task; the others are contrasts only. Default: all.
+        denominator: ``closed`` counts the own prototype in D_i, so r_i < 1; ``open`` as printed.
+        scale: factor on the loss; tau / 0.07 is the published one.
+        average: over the anchors, or over all N rows.
+
+    Source: Dang et al., *Memory-efficient continual learning with neural collapse contrastive* (2025).
+    """
+    loss, _ = focal_rows(z, y, prototypes, tau, gamma, old, denominator)
+    return scale * _mean(loss, _rows(anchors, y), average)
+
+
+def focal_rows(
+    z: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    prototypes: Float[Tensor, "k d"],
+    tau: float,
+    gamma: float,
+    old: Sequence[int] | Int[Tensor, " o"] = (),
+    denominator: Denominator = "closed",
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """FNC2 row by row: the loss L_i, and the mean focal weight over the row's positives."""
+    prototypes = prototypes.to(z.device, torch.promote_types(z.dtype, torch.float32))
+    similar, others = _similarities(z, tau)
+    own = (z.to(prototypes.dtype) * prototypes[y]).sum(1, keepdim=True) / tau
+    repel = (
+        z.to(prototypes.dtype)
+        @ prototypes[torch.as_tensor(old, dtype=torch.long, device=z.device)].T
+        / tau
+    )
+    contrasts = [similar.masked_fill(~others, -torch.inf), repel]
+    if denominator == "closed":
+        contrasts.append(own)
+    log_d = torch.cat(contrasts, 1).logsumexp(1, keepdim=True)
+
+    positive = (y[:, None] == y) & others
+    soft, hard = similar - log_d, own - log_d
+    soft_weight, hard_weight = _focus(soft, gamma), _focus(hard, gamma)
+    count = positive.sum(1) + 1
+    loss = -((soft_weight * soft * positive).sum(1) + (hard_weight * hard)[:, 0]) / count
+    weight = ((soft_weight * positive).sum(1) + hard_weight[:, 0]) / count
+    return loss, weight.detach()
+
+
+def _similarities(z: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """(N, N) z_i.z_a / tau in at least float32, and which pairs are of two different rows."""
+    if not tau > 0:
+        raise ConfigError(f"a temperature must be positive, not tau={tau}.")
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    with torch.autocast(z.device.type, enabled=False):
+        return z @ z.T / tau, ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+
+
+def _focus(log_p: Tensor, gamma: float) -> Tensor:
+    """(1 - p)^gamma in [0, 1] from log p; 0 where p >= 1, with a finite gradient everywhere."""
+    rest = -torch.expm1(log_p)
+    inside = rest > 1e-30
+    return torch.where(inside, torch.where(inside, rest, 1.0) ** gamma, 0.0**gamma)
+
+
+def _rows(anchors: Tensor | None, y: Tensor) -> Tensor:
+    return torch.ones_like(y, dtype=torch.bool) if anchors is None else anchors
+
+
+def _mean(loss: Tensor, kept: Tensor, average: Average) -> Tensor:
+    """Mean of the kept rows (0 when there is none), over their number or over all rows."""
+    return (loss * kept).sum() / (kept.sum().clamp_min(1) if average == "anchors" else len(loss))
+
+
+class SupCon(Term):
+    """Supervised contrast; asymmetric: rows of the current task are the only anchors (THEORY 5)."""
+
+    label = "sup_con"
+
+    def __init__(self, tau: float = 0.5, scale: float = 1.0, average: Average = "anchors"):
+        super().__init__()
+        self.tau, self.scale = tau, scale
+        self.average: Average = average
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """SupCon of the part's embeddings, anchored at the new rows."""
+        new = part.rows.task == step.task
+        return sup_con(part.out.embedding, part.rows.y, self.tau, new, self.scale, self.average)
+
+
+class FocalCollapse(Term):
+    """FNC2 towards a fixed frame, with the old classes' prototypes as pseudo-replay (THEORY 3).
+
+    Args:
+        frame: the prototypes, shared with the anchors and the readout.
+        tau: temperature.
+        gamma: focal exponent.
+        old_prototypes: whether prototypes of old classes repel.
+        denominator: ``closed`` or ``open``.
+        scale: factor on the loss.
+        average: over anchors or rows.
+    """
+
+    label = "fnc2"
+
+    def __init__(
+        self,
+        frame: Frame,
+        tau: float = 0.5,
+        gamma: float = 1.0,
+        old_prototypes: bool = True,
+        denominator: Denominator = "closed",
+        scale: float = 1.0,
+        average: Average = "anchors",
+    ):
+        super().__init__()
+        if gamma < 0:
+            raise ConfigError(f"the focal exponent gamma must be at least 0, not {gamma}.")
+        self.frame, self.tau, self.gamma, self.old_prototypes = frame, tau, gamma, old_prototypes
+        self.denominator: Denominator = denominator
+        self.average: Average = average
+        self.scale = scale
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """FNC2 of the part's embeddings, anchored at the new rows; notes the mean focal weight."""
+        old = step.old_classes if self.old_prototypes else ()
+        loss, weight = focal_rows(
+            part.out.embedding,
+            part.rows.y,
+            self.frame.vectors,
+            self.tau,
+            self.gamma,
+            old,
+            self.denominator,
+        )
+        new = part.rows.task == step.task
+        step.record("focal_weight", _mean(weight, new, "anchors"))
+        return self.scale * _mean(loss, new, self.average)

@@ -1,0 +1,184 @@
+"""Memories: which samples are kept, and how they come back into training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.errors import ConfigError
+from holdfast.memory.select import at_random, herding
+from holdfast.stream.rows import Rows, cat
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
+
+Use = Literal["pool", "mix", "draw", "readout"]
+
+
+class Memory(nn.Module):
+    """Stored samples; this base class stores none.
+
+    Args:
+        capacity: how many images at most; None is no limit.
+        use: ``pool``: they join the task's own rows, and an epoch runs over both; ``mix``: each
+            batch is given as many stored rows again, in one forward pass (one batch-norm sees
+            both); ``draw``: the same number of rows as a part of its own, ``memory``, with a
+            forward pass of its own; ``readout``: training never sees them.
+    """
+
+    def __init__(self, capacity: int | None = 0, use: Use = "pool"):
+        super().__init__()
+        if capacity is not None and capacity < 0:
+            raise ConfigError(f"a memory holds at least 0 images, not {capacity}.")
+        self.capacity, self.use = capacity, use
+        self.rows: Rows | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.rows is None else len(self.rows)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it may ever hold an image."""
+        return self.capacity != 0
+
+    def pooled(self, rows: Rows) -> Rows:
+        """What an epoch of a task with these rows runs over."""
+        return cat([rows, self.rows]) if self.use == "pool" and self.rows is not None else rows
+
+    def mixed(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """A batch, with as many stored rows again where the memory mixes."""
+        return cat([rows, self._draw(len(rows), generator)]) if self._serves("mix") else rows
+
+    def drawn(self, size: int, generator: torch.Generator) -> dict[str, Rows]:
+        """Parts of its own for a step whose batch has ``size`` rows."""
+        return {"memory": self._draw(size, generator)} if self._serves("draw") else {}
+
+    def observe(self, rows: Rows, epoch: int, generator: torch.Generator) -> None:
+        """See the rows of a step, as they rest, after the update."""
+
+    def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
+        """Choose what to keep when a task ends."""
+
+    def get_extra_state(self) -> dict[str, object]:
+        """The stored rows, so that a fresh memory can be given the same content."""
+        if self.rows is None:
+            return {}
+        columns = {name: getattr(self.rows, name) for name in ("x", "y", "task", "key")}
+        return {"columns": columns, "extra": dict(self.rows.extra)}
+
+    def set_extra_state(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Take over stored rows."""
+        self.rows = Rows(**state["columns"], extra=state["extra"]) if state else None
+
+    def _serves(self, use: Use) -> bool:
+        return self.use == use and self.rows is not None
+
+    def _draw(self, size: int, generator: torch.Generator) -> Rows:
+        assert self.rows is not None
+        return self.rows[
+            torch.randint(len(self), (size,), generator=generator, device=generator.device)
+        ]
+
+
+class NoMemory(Memory):
+    """Nothing is stored."""
+
+    def __init__(self):
+        super().__init__(capacity=0)
+
+
+class Everything(Memory):
+    """All rows of all tasks: the bound ``joint``, not a continual method."""
+
+    def __init__(self):
+        super().__init__(capacity=None, use="pool")
+
+    def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
+        """Keep the whole task."""
+        self.rows = task.train if self.rows is None else cat([self.rows, task.train])
+
+
+class ClassBalanced(Memory):
+    """capacity // (classes seen) images a class, the remainder going to the first classes.
+
+    Args:
+        capacity: images in all.
+        use: how they come back into training.
+        select: ``random``, or ``herding`` on the features at the time the class was learned.
+    """
+
+    def __init__(
+        self,
+        capacity: int = 200,
+        use: Use = "pool",
+        select: Literal["random", "herding"] = "random",
+    ):
+        super().__init__(capacity, use)
+        self.select = select
+
+    def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
+        """Shrink the old classes' shares (best first, so a prefix stays) and take in the new."""
+        table = task.train if self.rows is None else cat([self.rows, task.train])
+        known = sorted(set(table.y.tolist()))
+        share, extra = divmod(self.capacity or 0, len(known))
+        kept = []
+        for place, c in enumerate(known):
+            quota = share + (place < extra)
+            old = ((table.y == c) & (table.task < task.index)).nonzero()[:, 0]
+            new = ((table.y == c) & (table.task == task.index)).nonzero()[:, 0]
+            if len(old) and len(
+                new
+            ):  # the class came again: half for each, what is free for the other
+                old = old[: max(quota - len(new), (quota + 1) // 2)]
+            chosen = self._choose(learner, table[new], quota - len(old), generator)
+            kept.append(table[torch.cat([old[:quota], new[chosen]])])
+        self.rows = cat(kept)
+
+    def _choose(
+        self, learner: Learner, rows: Rows, keep: int, generator: torch.Generator
+    ) -> Tensor:
+        if self.select == "random" or keep <= 0 or not len(rows):
+            return at_random(len(rows), max(keep, 0), generator)
+        from holdfast.readout.readout import outputs
+
+        return herding(torch.nn.functional.normalize(outputs(learner, rows).features, dim=1), keep)
+
+
+class Reservoir(Memory):
+    """A uniform sample of all images seen so far, each offered once (Vitter, 1985)."""
+
+    def __init__(self, capacity: int = 200, use: Use = "draw"):
+        super().__init__(capacity, use)
+        self.seen = 0
+
+    def observe(self, rows: Rows, epoch: int, generator: torch.Generator) -> None:
+        """Offer the step's new rows; only the first epoch of a task offers."""
+        if epoch or not self.capacity or not len(rows):
+            return
+        fill = min(max(self.capacity - len(self), 0), len(rows))
+        table = (
+            rows[slice(0, fill)] if self.rows is None else cat([self.rows, rows[slice(0, fill)]])
+        )
+        late = rows[slice(fill, None)]
+        number = self.seen + fill + torch.arange(len(late), device=generator.device) + 1
+        place = (
+            torch.rand(len(late), generator=generator, device=generator.device) * number
+        ).long()
+        self.seen += len(rows)
+        accepted = (place < self.capacity).nonzero()[:, 0]
+        source = torch.arange(len(table), device=generator.device)
+        for i in accepted.tolist():  # in order: a later arrival overwrites an earlier one
+            source[place[i]] = len(table) + i
+        self.rows = cat([table, late])[source]
+
+    def get_extra_state(self) -> dict[str, object]:
+        """The stored rows and how many were offered."""
+        return {"seen": self.seen, "stored": super().get_extra_state()}
+
+    def set_extra_state(self, state: dict) -> None:
+        """Take over stored rows and the count."""
+        self.seen = state["seen"]
+        super().set_extra_state(state["stored"])

@@ -1,0 +1,143 @@
+"""The memory meter: what is held of the past, found by walking every tensor that can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MethodType, ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.errors import ProtocolError
+from holdfast.learner.prototype import Frame
+from holdfast.stream.rows import Rows
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What is held when a task has ended.
+
+    Attributes:
+        images: different stored samples.
+        floats: numbers kept about the data: statistics, readout weights, noted columns.
+        bytes: of the images, their labels, and the floats.
+        past_floats: weights of the kept past network, named apart: they are a model, not data.
+        past_bytes: of those.
+    """
+
+    images: int = 0
+    floats: int = 0
+    bytes: int = 0
+    past_floats: int = 0
+    past_bytes: int = 0
+
+
+def reachable(
+    thing: object, path: str = "", _seen: set[int] | None = None
+) -> Iterator[tuple[str, object]]:
+    """Every tensor and table of rows that can be reached from an object, with the path to it.
+
+    Walks attributes, containers, and what functions close over. A frame is left out: it is made
+    from a seed and knows nothing of any data.
+    """
+    seen = set() if _seen is None else _seen
+    leaf = (str, bytes, int, float, type, ModuleType, Frame)
+    if id(thing) in seen or isinstance(thing, leaf) or thing is None:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, (Tensor, Rows)):
+        yield path, thing
+        return
+    for name, inner in _inside(thing):
+        yield from reachable(inner, f"{path}.{name}" if path else name, seen)
+
+
+def _inside(thing: object) -> Iterator[tuple[str, object]]:
+    if isinstance(thing, Mapping):
+        yield from ((str(name), inner) for name, inner in thing.items())
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        yield from ((str(place), inner) for place, inner in enumerate(thing))
+    elif isinstance(thing, partial):
+        yield from (("func", thing.func), ("args", thing.args), ("keywords", thing.keywords))
+    elif isinstance(thing, MethodType):
+        yield "self", thing.__self__
+    else:
+        for place, cell in enumerate(getattr(thing, "__closure__", None) or ()):
+            yield f"closure{place}", cell.cell_contents
+        yield from vars(thing).items() if hasattr(thing, "__dict__") else ()
+
+
+def measure(parts: Mapping[str, object], past: nn.Module | None) -> Holdings:
+    """Weigh what the parts of a method hold, and the past network apart from it."""
+    images: set[int] = set()
+    floats = size = 0
+    for _, held in reachable(parts):
+        if isinstance(held, Rows):
+            images |= set(held.key.tolist())
+            columns = [held.x, held.y, held.task, held.key, *held.extra.values()]
+            floats += sum(column.numel() for column in held.extra.values())
+            size += sum(column.nbytes for column in columns)
+        elif isinstance(held, Tensor):
+            floats += held.numel()
+            size += held.nbytes
+    kept = list(past.state_dict().values()) if past is not None else []
+    return Holdings(
+        len(images), floats, size, sum(t.numel() for t in kept), sum(t.nbytes for t in kept)
+    )
+
+
+def forbid_images(parts: Mapping[str, object], rows: Rows, protocol: str) -> None:
+    """Stop if any part holds samples when a task ends.
+
+    Samples are: a table of rows, any uint8 tensor, a tensor whose last axes are an image's, and a
+    tensor of any other shape in which one of the task's own inputs can be found again.
+
+    Args:
+        parts: what must hold none, by name; the declared memory is not among them.
+        rows: the task's own training rows.
+        protocol: as the message should name it.
+
+    Raises:
+        ProtocolError: naming the part and what it holds.
+    """
+    for path, held in reachable(parts):
+        if isinstance(held, Rows):
+            what = f"{held.images} samples"
+        elif isinstance(held, Tensor) and _holds_samples(held, rows.x):
+            what = f"samples in a tensor of shape {tuple(held.shape)}"
+        else:
+            continue
+        raise ProtocolError(
+            f"{path} keeps {what} when a task ends, which the protocol {protocol} does not allow: "
+            "store statistics instead, or declare --protocol buffer."
+        )
+
+
+def _holds_samples(held: Tensor, x: Tensor) -> bool:
+    if not held.numel() or not len(x):
+        return False
+    if held.dtype == torch.uint8 or (x.ndim == 4 and held.shape[-3:] == x.shape[1:]):
+        return True
+    width = x[0].numel()
+    if held.numel() % width or held.dtype == torch.bool:
+        return False
+    rows = held.detach().to(x.device).reshape(-1, width).double()
+    inputs = x.flatten(1).double()
+    rows, inputs = (
+        rows[rows.std(1) > 0],
+        inputs[inputs.std(1) > 0],
+    )  # a blank image identifies nobody
+    return any(_share_a_row(rows, inputs / unit) for unit in (1, 255))
+
+
+def _share_a_row(rows: Tensor, inputs: Tensor) -> bool:
+    """Whether some row stands in both tables, to 1e-6: by one projection, then in full."""
+    if not len(rows) or not len(inputs):
+        return False
+    direction = torch.linspace(-1, 1, rows.shape[1], dtype=rows.dtype, device=rows.device).cos()
+    marks, order = (inputs @ direction).sort()
+    place = torch.searchsorted(marks, rows @ direction).clamp_max(len(marks) - 1)
+    neighbours = torch.stack([place, (place - 1).clamp_min(0)])
+    return bool(((inputs[order[neighbours]] - rows).abs().amax(-1) < 1e-6).any())

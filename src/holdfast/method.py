@@ -1,0 +1,123 @@
+"""Method: what is learned, what is held fast, what is remembered, how classes are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from holdfast.anchor.rule import Rule
+from holdfast.errors import ConfigError, unknown
+from holdfast.learner.prototype import Frame
+from holdfast.loss.term import Objective, Term
+from holdfast.memory.memory import Memory, NoMemory
+from holdfast.memory.protocol import Protocol
+from holdfast.readout import (
+    Head,
+    LinearProbe,
+    NearestMean,
+    NearestPrototype,
+    Readout,
+    SharedGaussian,
+)
+from holdfast.settings import Training
+
+Optimizer = Callable[[Iterable[nn.Parameter], Training], torch.optim.Optimizer]
+
+
+def sgd(parameters: Iterable[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """SGD with momentum, made anew for each task."""
+    return torch.optim.SGD(
+        parameters, training.lr, training.momentum, weight_decay=training.weight_decay
+    )
+
+
+@dataclass(frozen=True)
+class Method:
+    """A continual-learning method as a value.
+
+    Attributes:
+        loss: what the new task asks.
+        anchors: what the old tasks are owed: objectives add to the loss, rules edit the step.
+        memory: how stored images, if the protocol allows any, come back.
+        readout: how classes are decided; None lets the protocol choose.
+        views: random views of each image in a batch.
+        optimizer: makes the optimiser of a task.
+        protocol: the one it runs under unless told otherwise.
+        trains_head: whether the head is trained, and so can decide.
+        dim: d, width of the embedding.
+        name: of the recipe, for reports.
+    """
+
+    loss: Objective
+    anchors: Sequence[Objective | Rule] = ()
+    memory: Memory = field(default_factory=NoMemory)
+    readout: Readout | None = None
+    views: int = 1
+    optimizer: Optimizer = sgd
+    protocol: Protocol = Protocol()
+    trains_head: bool = True
+    dim: int = 128
+    name: str = "method"
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """The loss and the anchors that add to it."""
+        return [self.loss, *(anchor for anchor in self.anchors if isinstance(anchor, Objective))]
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The anchors that edit the step."""
+        return [anchor for anchor in self.anchors if isinstance(anchor, Rule)]
+
+    @property
+    def terms(self) -> list[Term]:
+        """Every term of every objective."""
+        return [term for objective in self.objectives for term in objective.terms()]
+
+    @property
+    def frame(self) -> Frame | None:
+        """The prototypes its parts share, if it has any."""
+        frames = [m for o in self.objectives for m in o.modules() if isinstance(m, Frame)]
+        return frames[0] if frames else None
+
+
+READOUTS = ("head", "prototype", "mean", "gaussian", "probe")
+
+
+def make_readout(name: str, method: Method, protocol: Protocol) -> Readout:
+    """A readout by name; ``auto`` takes the method's own, else what the protocol allows.
+
+    Under ``strict`` a trained head decides, and a shared Gaussian where there is none; under
+    ``auxiliary`` the probe does; under ``buffer`` and ``joint`` the head again, or the probe.
+
+    Raises:
+        ConfigError: for a readout that this method or this protocol cannot serve.
+    """
+    if name == "auto":
+        if method.readout is not None:
+            return method.readout
+        if method.trains_head and protocol.kind != "auxiliary":
+            return Head()
+        return SharedGaussian() if protocol.kind == "strict" else LinearProbe()
+    if name == "probe" and protocol.kind == "strict":
+        raise ConfigError(
+            "the readout probe trains on stored images and the protocol strict keeps none: "
+            "use --readout gaussian, or --protocol auxiliary --images 200."
+        )
+    if name == "head" and not method.trains_head:
+        raise ConfigError(
+            f"the recipe {method.name} trains no head: use --readout gaussian, mean or probe."
+        )
+    if name == "prototype":
+        if method.frame is None:
+            raise ConfigError(
+                f"the recipe {method.name} has no prototypes: use --readout mean or gaussian."
+            )
+        return NearestPrototype(method.frame)
+    plain = {"head": Head, "mean": NearestMean, "gaussian": SharedGaussian, "probe": LinearProbe}
+    if name not in plain:
+        raise unknown("readout", name, [*READOUTS, "auto"])
+    return plain[name]()

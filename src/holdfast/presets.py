@@ -1,0 +1,119 @@
+"""Presets: sizes and settings that belong together, each with where its numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from holdfast.errors import ConfigError, unknown
+from holdfast.settings import Model, Training
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults of a run; every one of them can be overridden by its own flag.
+
+    Attributes:
+        provenance: where the numbers come from.
+        tasks: the stream is cut into.
+        per_class, test_per_class: images used of each class; 0 is all.
+        training, model: as in the settings of a run.
+        augment: set of views for recipes of two views; others take the suited one.
+        recipes: parameters by recipe.
+    """
+
+    provenance: str
+    tasks: int = 5
+    per_class: int = 0
+    test_per_class: int = 0
+    training: Training = Training()
+    model: Model = Model()
+    augment: str = "auto"
+    recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+QUICK = Preset(
+    "chosen on the digits' training part to finish in a minute on two cores",
+    training=Training(epochs=20, first_epochs=40, batch=64, lr=0.03, warmup=1),
+)
+
+DESK = Preset(
+    "chosen on validation parts of CIFAR-10's training images so that methods separate within "
+    "15 minutes on two cores; not comparable with published figures",
+    per_class=500,
+    training=Training(epochs=25, first_epochs=50, batch=128, lr=0.1, warmup=2),
+    model=Model(width=16),
+)
+
+_SCALE = 0.5 / 0.07
+_CO2L = {"tau": 0.5, "scale": _SCALE, "average": "rows"}
+_FNC2 = {
+    "tau": 0.5,
+    "scale": _SCALE,
+    "prototype_now": 0.2,
+    "prototype_past": 0.1,
+    "alpha": "delayed:30,80",
+}
+_PAPER = (
+    "Co2L's text and the FNC2 authors' later public code (arXiv 2106.14413, 2412.02865, 2510.15751)"
+)
+
+PAPER_CIFAR10 = Preset(
+    _PAPER,
+    tasks=5,
+    training=Training(epochs=100, first_epochs=500, batch=512, lr=0.5, warmup=10),
+    model=Model(width=64),
+    augment="contrastive",
+    recipes={
+        "supcon": {"tau": 0.5, "scale": _SCALE},
+        "co2l": _CO2L | {"now": 0.2, "past": 0.01},
+        "fnc2": _FNC2 | {"gamma": 1.0, "now": 0.2, "past": 0.01, "classes": 10},
+    },
+)
+
+PAPER_CIFAR100 = replace(
+    PAPER_CIFAR10,
+    provenance=_PAPER + "; 5 tasks of 20 classes, never to be compared with 10 of 10",
+    recipes=dict(PAPER_CIFAR10.recipes)
+    | {"fnc2": _FNC2 | {"gamma": 4.0, "now": 0.2, "past": 0.01, "classes": 100}},
+)
+
+PAPER_TINY = replace(
+    PAPER_CIFAR10,
+    tasks=10,
+    training=Training(epochs=50, first_epochs=500, batch=512, lr=0.1, warmup=10),
+    augment="contrastive-tiny",
+    recipes={
+        "supcon": {"tau": 0.5, "scale": _SCALE, "dim": 256},
+        "co2l": _CO2L | {"now": 0.1, "past": 0.1, "dim": 256},
+        "fnc2": _FNC2
+        | {
+            "gamma": 4.0,
+            "now": 0.1,
+            "past": 0.1,
+            "alpha": "delayed:20,40",
+            "dim": 256,
+            "classes": 200,
+        },
+    },
+)
+
+PAPER = {"cifar10": PAPER_CIFAR10, "cifar100": PAPER_CIFAR100, "tiny-imagenet": PAPER_TINY}
+PRESETS = ("auto", "quick", "desk", "paper")
+
+
+def preset(name: str, stream: str) -> Preset:
+    """A preset for a stream; ``auto`` is quick for the digits and desk for anything else.
+
+    Raises:
+        ConfigError: for an unknown preset, or ``paper`` for a stream that no paper used.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    if name == "paper" and stream not in PAPER:
+        raise ConfigError(
+            f"the preset paper is for {', '.join(PAPER)}, not for '{stream}': use --preset desk or quick."
+        )
+    if name == "auto":
+        name = "quick" if stream == "digits" else "desk"
+    return {"quick": QUICK, "desk": DESK}[name] if name != "paper" else PAPER[stream]

@@ -1,0 +1,18 @@
+"""How classes are decided."""
+
+from holdfast.readout.gaussian import SharedGaussian
+from holdfast.readout.head import Head
+from holdfast.readout.nearest import NearestMean, NearestPrototype
+from holdfast.readout.probe import LinearProbe, fit_softmax
+from holdfast.readout.readout import Readout, outputs
+
+__all__ = [
+    "Head",
+    "LinearProbe",
+    "NearestMean",
+    "NearestPrototype",
+    "Readout",
+    "SharedGaussian",
+    "fit_softmax",
+    "outputs",
+]

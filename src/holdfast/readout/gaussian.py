@@ -1,0 +1,92 @@
+"""Shared-covariance Gaussian from streaming statistics: linear discriminant analysis without images."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from holdfast.learner.learner import Learner, Output
+from holdfast.memory.memory import Memory
+from holdfast.readout.readout import Readout, Space, outputs
+from holdfast.stream.task import Task
+
+
+class SharedGaussian(Readout):
+    """Classes as Gaussians with one covariance: argmax_k x.S^-1 m_k - 1/2 m_k.S^-1 m_k, equal priors.
+
+    What is stored: K counts, K f sums and the f^2 second moment, in float64; adding tasks in any
+    order gives the same statistics on a frozen network.
+
+    Args:
+        on: ``features`` or ``embedding``.
+        shrinkage: share of the scaled identity in the covariance; None chooses it by the oracle
+            approximating formula (Chen et al., 2010).
+
+    Source: streaming LDA (Hayes and Kanan, 2020); THEORY 9.
+    """
+
+    name = "gaussian"
+
+    def __init__(self, on: Space = "features", shrinkage: float | None = None):
+        super().__init__()
+        self.on: Space = on
+        self.shrinkage = shrinkage
+        self.statistics: dict[str, Tensor] = {}
+        self.solved: dict[str, Tensor] = {}
+
+    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+        """Add the task's rows to the counts, sums and second moment, and solve."""
+        x = getattr(outputs(learner, task.train), self.on).double()
+        known = self.statistics
+        count = x.new_zeros(max(seen) + 1)
+        sums = x.new_zeros(max(seen) + 1, x.shape[1])
+        moment = x.T @ x
+        if known:
+            count[: len(known["count"])] = known["count"]
+            sums[: len(known["sum"])] = known["sum"]
+            moment = moment + known["moment"]
+        count = count.index_add(0, task.train.y, torch.ones_like(x[:, 0]))
+        self.statistics = {
+            "count": count,
+            "sum": sums.index_add(0, task.train.y, x),
+            "moment": moment,
+        }
+        self.solved = self._solve()
+
+    def covariance(self) -> tuple[Float[Tensor, "k f"], Float[Tensor, "f f"]]:
+        """Class means and the shrunk within-class covariance."""
+        count, sums, moment = (self.statistics[name] for name in ("count", "sum", "moment"))
+        means = sums / count.clamp_min(1)[:, None]
+        f, n = moment.shape[0], max(float(count.sum()) - len(count), 1.0)
+        scatter = (moment - (means * count[:, None]).T @ means) / n
+        share = self.shrinkage if self.shrinkage is not None else _oracle_share(scatter, n)
+        ridge = scatter.diagonal().mean().clamp_min(1e-12) * torch.eye(f).to(scatter)
+        return means, (1 - share) * scatter + (share + 1e-6) * ridge
+
+    def _solve(self) -> dict[str, Tensor]:
+        means, covariance = self.covariance()
+        weight = torch.linalg.solve(covariance, means.T).T
+        return {"weight": weight.float(), "bias": (-0.5 * (weight * means).sum(1)).float()}
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """The linear discriminants."""
+        return getattr(out, self.on) @ self.solved["weight"].T + self.solved["bias"]
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The statistics."""
+        return self.statistics
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over statistics, and solve."""
+        self.statistics = state
+        self.solved = self._solve() if state else {}
+
+
+def _oracle_share(scatter: Tensor, n: float) -> float:
+    """Shrinkage of Chen, Wiesel, Eldar and Hero (2010), eq. 23, for n samples of width f."""
+    f = scatter.shape[0]
+    square, trace2 = float((scatter**2).sum()), float(scatter.trace() ** 2)
+    return min(
+        1.0, ((1 - 2 / f) * square + trace2) / max((n + 1 - 2 / f) * (square - trace2 / f), 1e-300)
+    )

@@ -1,0 +1,67 @@
+"""Nearest prototype and nearest class mean."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from holdfast.learner.learner import Learner, Output
+from holdfast.learner.prototype import Frame
+from holdfast.memory.memory import Memory
+from holdfast.readout.readout import Readout, Space, outputs
+from holdfast.stream.task import Task
+
+
+class NearestPrototype(Readout):
+    """argmax_k z.q_k over the frame's vectors of the classes seen: nothing is stored."""
+
+    name = "prototype"
+
+    def __init__(self, frame: Frame):
+        super().__init__()
+        self.frame, self.seen = frame, 0
+
+    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+        """Only the number of classes is needed."""
+        self.seen = max(seen) + 1
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """z.q_k."""
+        return out.embedding @ self.frame.vectors[: self.seen].T
+
+
+class NearestMean(Readout):
+    """argmax_k cos(x, mean_k) over streaming class means of unit rows; (K, f) floats are stored.
+
+    Args:
+        on: ``features`` or ``embedding``.
+    """
+
+    name = "mean"
+
+    def __init__(self, on: Space = "features"):
+        super().__init__()
+        self.on: Space = on
+        self.sums: Tensor = torch.zeros(0, 0)
+
+    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+        """Add the task's rows to their classes' sums; a class that comes again is merged."""
+        x = functional.normalize(getattr(outputs(learner, task.train), self.on), dim=1)
+        sums = x.new_zeros(max(seen) + 1, x.shape[1])
+        sums[: len(self.sums)] = self.sums if len(self.sums) else 0
+        self.sums = sums.index_add(0, task.train.y, x)
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """Cosine with each class mean."""
+        x = functional.normalize(getattr(out, self.on), dim=1)
+        return x @ functional.normalize(self.sums, dim=1).T
+
+    def get_extra_state(self) -> Tensor:
+        """The class sums."""
+        return self.sums
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over class sums."""
+        self.sums = state

@@ -1,0 +1,87 @@
+"""Linear probe: a softmax classifier on the frozen backbone's features, computed once."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from holdfast.learner.learner import Learner, Output
+from holdfast.memory.memory import Memory
+from holdfast.readout.readout import Readout, Space, outputs
+from holdfast.stream.rows import cat
+from holdfast.stream.task import Task
+
+
+def fit_softmax(
+    x: Float[Tensor, "n f"],
+    y: Int[Tensor, " n"],
+    classes: int,
+    decay: float = 1e-3,
+    steps: int = 100,
+) -> tuple[Float[Tensor, "k f"], Float[Tensor, " k"]]:
+    """Class-balanced softmax regression: every class weighs the same, however many rows it has.
+
+    Minimises mean_k mean_{i in k} -log p_k(x_i) + decay/2 ||W||^2 by L-BFGS from zero, so the
+    result does not depend on a seed. x should be standardised.
+    """
+    count = torch.bincount(y, minlength=classes).to(x.dtype)
+    balance = torch.where(count > 0, 1 / count.clamp_min(1), 0.0) / (count > 0).sum()
+    weight = x.new_zeros(classes, x.shape[1], requires_grad=True)
+    bias = x.new_zeros(classes, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        search.zero_grad()
+        log_p = functional.log_softmax(x @ weight.T + bias, 1)
+        loss = (
+            -(balance[y] * log_p.gather(1, y[:, None])[:, 0]).sum()
+            + decay / 2 * weight.square().sum()
+        )
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        search.step(closure)
+    return weight.detach(), bias.detach()
+
+
+class LinearProbe(Readout):
+    """Class-balanced linear classifier on the current task's rows and the stored images (THEORY 9).
+
+    Args:
+        on: ``features`` or ``embedding``.
+        decay: weight decay on standardised features.
+    """
+
+    name = "probe"
+    uses_images = True
+
+    def __init__(self, on: Space = "features", decay: float = 1e-3):
+        super().__init__()
+        self.on: Space = on
+        self.decay = decay
+        self.solved: dict[str, Tensor] = {}
+
+    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+        """Train anew on the task and the memory; a stored row of this task is not used twice."""
+        rows = task.train
+        if memory.rows is not None:
+            rows = cat([rows, memory.rows[memory.rows.task < task.index]])
+        x = getattr(outputs(learner, rows), self.on)
+        mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
+        weight, bias = fit_softmax((x - mean) / std, rows.y, max(seen) + 1, self.decay)
+        self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """The logits of the probe."""
+        return getattr(out, self.on) @ self.solved["weight"].T + self.solved["bias"]
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The classifier."""
+        return self.solved
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over a classifier."""
+        self.solved = state

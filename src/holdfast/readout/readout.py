@@ -1,0 +1,54 @@
+"""Readout: how classes are decided from what the learner says of an input."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from holdfast.learner.learner import Learner, Output
+from holdfast.stream.augment import to_float
+from holdfast.stream.rows import Rows
+
+if TYPE_CHECKING:
+    from holdfast.memory.memory import Memory
+    from holdfast.stream.task import Task
+
+Space = Literal["features", "embedding"]
+
+
+class Readout(nn.Module, ABC):
+    """Scores over all classes seen so far. It is never told the task of an input.
+
+    Attributes:
+        uses_images: whether it is trained on stored images.
+        name: as the command line calls it.
+    """
+
+    uses_images: bool = False
+    name: str = "readout"
+
+    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+        """Take in a task that was just learned; ``seen`` are all classes so far."""
+
+    @abstractmethod
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """(N, K) one score a class seen so far; the largest decides."""
+
+    @torch.no_grad()
+    def predict(self, out: Output) -> Tensor:
+        """(N,) the class with the largest score: Class-IL inference."""
+        return self.scores(out).argmax(1)
+
+
+@torch.no_grad()
+def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
+    """What the learner says of rows as they rest: in eval mode, without views, batch by batch."""
+    mode = learner.training
+    learner.eval()
+    pieces = [learner(to_float(piece.x)) for piece in rows.batches(batch)]
+    learner.train(mode)
+    return Output(*(torch.cat([p.float() for p in column]) for column in zip(*pieces)))
