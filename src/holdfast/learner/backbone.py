@@ -1,21 +1,15 @@
 """Backbones h: inputs -> R^f. Each says its width f as ``features``."""
 
-from typing import Protocol, cast
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.errors import ConfigError, unknown
 
 
-class Backbone(Protocol):
-    """What a learner needs of a backbone: it maps (N, ...) to (N, features)."""
+class Backbone(nn.Module):
+    """Any network that maps (N, ...) to (N, features)."""
 
     features: int
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Inputs to features."""
-        ...
 
 
 class BasicBlock(nn.Module):
@@ -42,7 +36,7 @@ class BasicBlock(nn.Module):
         return self.relu(self.body(x) + self.shortcut(x))
 
 
-class ResNet18(nn.Module):
+class ResNet18(Backbone):
     """ResNet-18 with the CIFAR stem: 3x3 convolution, stride 1, no max-pool (THEORY 12).
 
     Args:
@@ -69,7 +63,7 @@ class ResNet18(nn.Module):
         return self.blocks(self.stem(x)).mean((2, 3))
 
 
-class ConvNet(nn.Module):
+class ConvNet(Backbone):
     """Three 3x3 convolutions for small grey images such as the 8x8 digits."""
 
     def __init__(self, width: int = 32, channels: int = 1):
@@ -93,7 +87,7 @@ class ConvNet(nn.Module):
         return self.layers(x).mean((2, 3))
 
 
-class MLP(nn.Module):
+class MLP(Backbone):
     """Two hidden layers, for feature vectors."""
 
     def __init__(self, inputs: int, width: int = 256):
@@ -129,9 +123,6 @@ def backbone(name: str, shape: tuple[int, ...], width: int = 0) -> Backbone:
             f"backbone '{name}' does not take inputs of shape {shape}: use --backbone auto."
         )
     width = width or WIDTHS[name]
-    made = (
-        MLP(shape[0], width)
-        if name == "mlp"
-        else (ResNet18 if name == "resnet18" else ConvNet)(width, shape[0])
-    )
-    return cast(Backbone, made)
+    if name == "mlp":
+        return MLP(shape[0], width)
+    return (ResNet18 if name == "resnet18" else ConvNet)(width, shape[0])

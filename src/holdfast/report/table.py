@@ -76,7 +76,10 @@ class Matrices:
         last = ["all", *(row[-1] for row in cells["Task-IL"])]
         fine, coarse = cells["Class-IL"], _cells(self.readings["Class-IL"], 0)
         if (label := room - _width(fine) - _width(cells["Task-IL"]) - 3) >= self._least(16):
-            sides = [self._matrix("Class-IL", fine, label), self._matrix("Task-IL", cells["Task-IL"])]
+            sides = [
+                self._matrix("Class-IL", fine, label),
+                self._matrix("Task-IL", cells["Task-IL"]),
+            ]
             grid = Table.grid(padding=(0, 3, 0, 0))
             grid.add_row(*sides)
             yield grid
@@ -230,7 +233,9 @@ def plain(text: str, encoding: str = "utf-8") -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction in percent, ``-`` when it is undefined."""
-    return "-" if value is None or value != value else f"{round(100 * value, digits) + 0.0:.{digits}f}"
+    return (
+        "-" if value is None or value != value else f"{round(100 * value, digits) + 0.0:.{digits}f}"
+    )
 
 
 def clock(seconds: float) -> str:
@@ -269,4 +274,6 @@ def kept(held: Holdings) -> str:
     data = f"{images}, {held.floats:,} statistics ({size(held.bytes)})"
     if not held.past_floats:
         return f"{data}; no past network"
-    return f"{data}; past network {held.past_floats:,} weights ({size(held.past_bytes)}), named apart"
+    return (
+        f"{data}; past network {held.past_floats:,} weights ({size(held.past_bytes)}), named apart"
+    )

@@ -57,24 +57,24 @@ def number(
     """
     labels = [_labels(column, place) for column, place in zip(columns, where)]
     if len({column.dtype.kind for column in labels}) > 1:
-        raise DataError(
-            f"{' and '.join(where)} hold integers and strings: both must hold the same."
-        )
+        both = " and ".join(where)
+        raise DataError(f"{both} hold integers in one and strings in the other: they must agree.")
     values = np.unique(np.concatenate(labels))
     if names is None:
         return [np.searchsorted(values, column) for column in labels], tuple(map(str, values))
-    place = (
-        {name: i for i, name in enumerate(names)} if values.dtype.kind == "U" else range(len(names))
-    )
+    if len(set(names)) < len(names):
+        raise DataError(f"the class names {', '.join(names)} repeat: each must be given once.")
+    known = names if values.dtype.kind == "U" else range(len(names))
+    place = {label: i for i, label in enumerate(known)}
     for column, table in zip(labels, where):
         row = _first(~np.isin(column, list(place)))
         if row is not None:
-            known = f"the {len(names)} names are {', '.join(names[:20])}"
+            given = f"the {len(names)} names are {', '.join(names[:20])}"
             raise DataError(
-                f"{table}: the label {column[row]!s} of row {row} has no name: {known}."
+                f"{table}: the label {column[row]!s} of row {row} has no name: {given}."
             )
-    lookup = place if isinstance(place, dict) else dict(zip(place, place))
-    return [np.array([lookup[v] for v in c.tolist()], np.int64) for c in labels], tuple(names)
+    numbered = [[place[label] for label in column.tolist()] for column in labels]
+    return [np.array(column, np.int64) for column in numbered], tuple(names)
 
 
 def shuffled(seed: int, *path: int) -> np.random.Generator:
@@ -203,13 +203,9 @@ def _labels(values: ArrayLike | Tensor, where: str) -> np.ndarray:
 
 def _plain(y: np.ndarray, where: str) -> np.ndarray:
     """A column of objects as one of numbers or of strings."""
-    row = _first(np.array([value is None or value != value for value in y]))
+    kinds = str if isinstance(y[0], str) else (int, float, np.number, np.bool_)
+    row = _first(np.array([not isinstance(value, kinds) for value in y]))
     if row is not None:
-        raise DataError(f"{where}: the label of row {row} is missing: every row needs one.")
-    kinds = {str if isinstance(value, str) else type(value) for value in y}
-    if kinds == {str}:
-        return y.astype(str)
-    if str in kinds or not all(isinstance(v, (int, float, np.number, np.bool_)) for v in y):
-        found = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise DataError(f"{where} holds labels of type {found}: give integers, or strings only.")
+        right = "all labels must be integers, or all strings"
+        raise DataError(f"{where}: the label of row {row} is {y[row]!r}: {right}.")
     return np.array(y.tolist())

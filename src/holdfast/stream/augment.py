@@ -138,11 +138,9 @@ def views(augment: Augment, rows: Rows, count: int, generator: Generator) -> Row
 
 def to_float(x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
     """uint8 as float32 in [0, 1]; floats pass through; anything else raises DataError."""
-    if x.is_floating_point():
-        return x
-    if x.dtype != torch.uint8:
+    if not (x.is_floating_point() or x.dtype == torch.uint8):
         raise DataError(f"inputs must be uint8 pixels or floats, not {x.dtype}.")
-    return x.to(torch.float32).div_(255)
+    return x if x.is_floating_point() else x.to(torch.float32).div_(255)
 
 
 def _move(x: Shaped[Tensor, "n c h w"], draw: _Draw) -> Shaped[Tensor, "n c h w"]:
@@ -154,7 +152,7 @@ def _move(x: Shaped[Tensor, "n c h w"], draw: _Draw) -> Shaped[Tensor, "n c h w"
     down, right = (down + top)[:, :, None], right[:, None, :]
     inside = (down >= 0) & (down < height) & (right >= 0) & (right < width)
     index = down.clamp(0, height - 1) * width + right.clamp(0, width - 1)
-    moved = x.flatten(2).gather(2, index.view(n, 1, -1).expand(n, channels, -1))
+    moved = x.flatten(2).gather(2, index.flatten(1)[:, None].expand(n, channels, -1))
     return moved.view(x.shape) * inside[:, None]
 
 

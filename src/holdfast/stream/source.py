@@ -204,16 +204,10 @@ def limit(
     Raises:
         ConfigError: if a number is less than 1.
     """
-    arrays.positive(per_class=per_class, test_per_class=test_per_class)
     train = torch.from_numpy(arrays.keep(source.y.numpy(), per_class, seed))
     test = torch.from_numpy(arrays.keep(source.test_y.numpy(), test_per_class, seed))
-    x, y, test_x, test_y = (
-        source.x[train],
-        source.y[train],
-        source.test_x[test],
-        source.test_y[test],
-    )
-    return replace(source, x=x, y=y, test_x=test_x, test_y=test_y)
+    kept = {"x": source.x[train], "y": source.y[train]}
+    return replace(source, **kept, test_x=source.test_x[test], test_y=source.test_y[test])
 
 
 def _decoded(
@@ -226,8 +220,14 @@ def _decoded(
 ) -> Source:
     """A source of the pictures that are wanted; no other is decoded."""
     found = [side for side in sides if side is not None]
-    where = [f"{name} {side}" for side in ("train", "test")]
-    labels, names = arrays.number([side.labels for side in found], found[0].names, where)
+    named = [side.names for side in found if side.names]
+    if len(set(named)) > 1:
+        raise DataError(
+            f"the train and the test files of '{name}' name other classes: they must agree."
+        )
+    where = [f"{name} {side} labels" for side in ("train", "test")]
+    columns = [side.labels for side in found]
+    labels, names = arrays.number(columns, named[0] if named else None, where)
     train, test = _choose(labels, names, counts, test_share, seed)
     x, test_x = decode([(found[0], train), (found[-1], test)], size)
     y, test_y = torch.from_numpy(labels[0][train]), torch.from_numpy(labels[-1][test])

@@ -1,0 +1,45 @@
+# One door: make demo, make test, make check.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check lint types bench clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by its pin, so that nothing pulls another build of it
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## learn the digits, two classes at a time, with FNC2 + HSD
+	$(BIN)/holdfast run fnc2 --stream digits
+
+test: $(VENV)/.developed  ## the whole suite, docs examples included
+	$(BIN)/python -m pytest
+
+check: lint types test  ## everything a change must pass
+
+lint: $(VENV)/.developed  ## ruff: rules and format
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+
+types: $(VENV)/.developed  ## pyright
+	$(BIN)/pyright
+
+bench: $(VENV)/.developed  ## engine overhead against a bare loop, and the cost of the views
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/augment.py
+
+clean:  ## remove the environment and what tests left
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

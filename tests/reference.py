@@ -1,0 +1,85 @@
+"""Slow, independent twins of every formula: plain Python loops over lists, written from THEORY."""
+
+import math
+
+import torch
+
+
+def dot(a, b):
+    return math.fsum(x * y for x, y in zip(a, b, strict=True))
+
+
+def sup_con(z, y, tau, anchors, scale, average):
+    """THEORY 3 with gamma 0 and no prototypes."""
+    losses = []
+    for i in range(len(z)):
+        others = [a for a in range(len(z)) if a != i]
+        positives = [j for j in others if y[j] == y[i]]
+        if not anchors[i] or not positives:
+            continue
+        d = math.fsum(math.exp(dot(z[i], z[a]) / tau) for a in others)
+        logs = [math.log(math.exp(dot(z[i], z[j]) / tau) / d) for j in positives]
+        losses.append(-math.fsum(logs) / len(logs))
+    count = len(losses) if average == "anchors" else len(z)
+    return scale * math.fsum(losses) / count if losses else 0.0
+
+
+def focus(p, gamma):
+    """(1 - p)^gamma with the weight clamped to [0, 1]."""
+    return min(max(1 - p, 0.0), 1.0) ** gamma
+
+
+def focal_collapse(z, y, q, tau, gamma, old, anchors, denominator, scale, average):
+    """THEORY 3, term by term as it is written there."""
+    losses = []
+    for i in range(len(z)):
+        if not anchors[i]:
+            continue
+        others = [a for a in range(len(z)) if a != i]
+        own = math.exp(dot(z[i], q[y[i]]) / tau)
+        d = math.fsum(math.exp(dot(z[i], z[a]) / tau) for a in others)
+        d += math.fsum(math.exp(dot(z[i], q[k]) / tau) for k in old)
+        d += own if denominator == "closed" else 0.0
+        total, positives = 0.0, [j for j in others if y[j] == y[i]]
+        for j in positives:
+            c = math.exp(dot(z[i], z[j]) / tau) / d
+            total += focus(c, gamma) * math.log(c)
+        total += focus(own / d, gamma) * math.log(own / d)
+        losses.append(-total / (len(positives) + 1))
+    count = len(losses) if average == "anchors" else len(z)
+    return scale * math.fsum(losses) / count if losses else 0.0
+
+
+def softmax(values):
+    top = max(values)
+    exps = [math.exp(v - top) for v in values]
+    return [e / math.fsum(exps) for e in exps]
+
+
+def relation_distillation(z, z_past, now, past, keys=None):
+    """THEORY 4: IRD over the other rows, or S-PRD over the keys."""
+    total = 0.0
+    for i in range(len(z)):
+        others = [a for a in range(len(z)) if a != i]
+        rows = keys if keys is not None else [z[a] for a in others]
+        rows_past = keys if keys is not None else [z_past[a] for a in others]
+        s = softmax([dot(z[i], k) / now for k in rows])
+        s_past = softmax([dot(z_past[i], k) / past for k in rows_past])
+        total -= math.fsum(p * math.log(s_k) for p, s_k in zip(s_past, s, strict=True))
+    return total / len(z)
+
+
+def cross_entropy(logits, y, compete):
+    """Mean over the rows whose class competes of -log softmax within the competing classes."""
+    losses = []
+    for row, label in zip(logits, y, strict=True):
+        if label in compete:
+            p = softmax([row[c] for c in compete])
+            losses.append(-math.log(p[compete.index(label)]))
+    return math.fsum(losses) / len(losses) if losses else 0.0
+
+
+def unit_rows(n, d, seed, dtype=torch.float64):
+    """Random unit rows."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn(n, d, generator=generator, dtype=dtype), dim=1)
