@@ -204,8 +204,8 @@ class Work:
         generator = generator_of(self.fabric.device, self.seed, "memory", task.index)
         self.memory.consolidate(self.learner, task, generator)
         for readout in self.readouts.values():
-            readout.fit(self.learner, task, self.memory, self.stream.seen(task.index))
-        if any(term.needs_past for term in self.method.terms):
+            readout.fit(self.learner, task, self.memory, self.stream.seen(task.index), self.past)
+        if any(part.needs_past for part in (*self.method.terms, *self.readouts.values())):
             self.past = self.learner.freeze(self.model.past_mode)
         kept = self._kept() | {"learner": self.learner, "past": self.past}
         forbid_images(kept, task.train, str(self.protocol))
@@ -214,8 +214,10 @@ class Work:
 
     def _kept(self) -> dict[str, object]:
         """What of the method outlives a task, the learner and the declared memory apart."""
-        anchors = (*self.method.objectives, *self.method.rules)
-        parts: dict[str, object] = {type(part).__name__: part for part in anchors}
+        parts: dict[str, object] = {}
+        for part in (*self.method.terms, *self.method.objectives, *self.method.rules):
+            name = type(part).__name__
+            parts[f"{name} {len(parts) + 1}" if name in parts else name] = part
         return parts | {self.result.readout: self.readouts[self.result.readout]}
 
     def _evaluate(self, task: Task) -> None:

@@ -84,13 +84,13 @@ class Method:
         return frames[0] if frames else None
 
 
-READOUTS = ("head", "prototype", "mean", "gaussian", "probe")
+READOUTS = ("head", "prototype", "mean", "gaussian", "stale-gaussian", "probe")
 
 
 def make_readout(name: str, method: Method, protocol: Protocol) -> Readout:
     """A readout by name; ``auto`` takes the method's own, else what the protocol allows.
 
-    Under ``strict`` a trained head decides, and a shared Gaussian where there is none; under
+    Under ``strict`` a trained head decides, and a drifting shared Gaussian where there is none; under
     ``auxiliary`` the probe does; under ``buffer`` and ``joint`` the head again, or the probe.
 
     Raises:
@@ -117,6 +117,8 @@ def make_readout(name: str, method: Method, protocol: Protocol) -> Readout:
                 f"the recipe {method.name} has no prototypes: use --readout mean or gaussian."
             )
         return NearestPrototype(method.frame)
+    if name == "stale-gaussian":
+        return SharedGaussian(drift=False)
     plain = {"head": Head, "mean": NearestMean, "gaussian": SharedGaussian, "probe": LinearProbe}
     if name not in plain:
         raise unknown("readout", name, [*READOUTS, "auto"])

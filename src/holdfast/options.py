@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import docstring_parser
 import tyro
-from holdfast.stream.split import hold_out, make_stream
 
 from holdfast.memory.protocol import Kind, Protocol
 from holdfast.method import Method
 from holdfast.presets import Preset
 from holdfast.settings import Machine
-from holdfast.stream.source import source
+from holdfast.stream.source import source, validation
+from holdfast.stream.split import make_stream
 from holdfast.stream.task import Stream
 
 
@@ -61,7 +61,7 @@ class StreamOptions:
             test_per_class=self.test_per_class or None,
         )
         if self.validation:
-            data = hold_out(data, self.validation)
+            data = validation(data, self.validation)
         cuts = numbers(self.classes_per_task) if self.classes_per_task else None
         tasks = self.tasks or min(preset.tasks, len(data.names))
         return make_stream(data, self.scenario, tasks, cuts, self.order_seed)
@@ -77,7 +77,8 @@ class RunOptions:
         protocol: strict stores no image of an old class; auxiliary stores images that train the
             readout only; buffer rehearses them. auto takes the recipe's own.
         images: how many images auxiliary or buffer may store.
-        readout: head, prototype, mean, gaussian or probe; auto lets the protocol choose.
+        readout: head, prototype, mean, gaussian (moved as the network drifts), stale-gaussian or
+            probe; auto lets the protocol choose.
         also: further readouts to read the same network with, such as mean,prototype.
         augment: random views: contrastive, contrastive-tiny, plain, digits, noise, none or auto.
         seed: of weights, batches and views.

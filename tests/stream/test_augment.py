@@ -25,10 +25,10 @@ STILL = replace(NONE, jitter_p=1.0)  # the identity; each test turns on what it 
 HEAVY = Augment(crop=(0.3, 0.9), pad=3, jitter=(0.5, 0.6, 0.7, 0.3), blur_p=0.7)
 CASES = {
     "contrastive": (CONTRASTIVE, (6, 3, 16, 16)),
-    "tiny": (CONTRASTIVE_TINY, (6, 3, 64, 64)),
+    "tiny": (CONTRASTIVE_TINY, (6, 3, 40, 45)),
     "plain": (PLAIN, (6, 3, 16, 16)),
     "digits": (DIGITS, (6, 1, 8, 8)),
-    "everything": (HEAVY, (8, 3, 41, 23)),
+    "everything": (HEAVY, (8, 3, 25, 17)),
     "wide": (CONTRASTIVE, (6, 3, 9, 30)),
     "moved and recoloured": (replace(PLAIN, jitter=(0.4, 0.4, 0.4, 0.5)), (6, 3, 7, 12)),
     "two channels": (HEAVY, (6, 2, 12, 12)),
@@ -148,6 +148,14 @@ def test_blur_leaves_the_images_it_does_not_choose():
     assert 15 < same.sum() < 49
 
 
+def test_blur_s_sigma_is_spread_between_a_tenth_of_a_pixel_and_two():
+    sigma = drawn(CONTRASTIVE_TINY, 20000, 64, 64).sigma
+    blurred = sigma[sigma > 0]
+    assert_close(len(blurred) / 20000, 0.5, atol=0.02, rtol=0)
+    assert 0.1 <= blurred.min() < 0.11 and 1.99 < blurred.max() <= 2
+    assert_close(blurred.mean().item(), 1.05, atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize("augment", [CONTRASTIVE_TINY, PLAIN, replace(NONE, noise=0.1)])
 def test_the_seed_decides_the_bits(augment):
     x = pixels(8, 3, 12, 12)
@@ -240,7 +248,9 @@ def test_a_crop_s_share_of_the_area_is_that_of_the_first_shape_that_fits():
     low, high = 0.55, 0.25 * 0.475655
     assert_close((share < 0.75).float().mean().item(), low / (low + high), atol=0.015, rtol=0)
     assert_close(share[share < 0.75].mean().item(), 0.475, atol=0.01, rtol=0)
-    assert_close((top / (32 - h))[h < 30].mean().item(), 0.5, atol=0.01, rtol=0)
+    for place in ((top / (32 - h))[h < 30], (left / (32 - w))[w < 30]):
+        assert_close(place.mean().item(), 0.5, atol=0.01, rtol=0)
+        assert_close(place.std().item(), 12**-0.5, atol=0.01, rtol=0)
 
 
 def test_a_crop_that_never_fits_takes_the_image_s_shape():

@@ -55,5 +55,5 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
         delta = {name: p - before[name] for name, p in moving.items()}
         for rule in rules:
             delta = rule.update(delta, step)
-        for name, p in moving.items():
-            p.copy_(before[name] + delta[name])
+        for name, p in moving.items():  # what no rule edited keeps its bits
+            p.add_(delta[name] - (p - before[name]))

@@ -88,7 +88,7 @@ class Learner(nn.Module):
         """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D)."""
         axes = (0, *range(2, x.ndim))
         self.mean.copy_(x.mean(axes))
-        self.std.copy_(x.std(axes).clamp_min(1e-3))
+        self.std.copy_(x.std(axes, correction=0).clamp_min(1e-3))
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Output:
         """Inputs in [0, 1] (or feature vectors) to features, embedding and logits."""

@@ -129,10 +129,10 @@ class ClassBalanced(Memory):
             quota = share + (place < extra)
             old = ((table.y == c) & (table.task < task.index)).nonzero()[:, 0]
             new = ((table.y == c) & (table.task == task.index)).nonzero()[:, 0]
-            if len(old) and len(
-                new
-            ):  # the class came again: half for each, what is free for the other
-                old = old[: max(quota - len(new), (quota + 1) // 2)]
+            old = old[_in_turn(table.task[old])]
+            if len(old) and len(new):  # the class came again: every arrival has an even share
+                arrivals = len(table.task[old].unique()) + 1
+                old = old[: max(quota - len(new), quota - quota // arrivals)]
             chosen = self._choose(learner, table[new], quota - len(old), generator)
             kept.append(table[torch.cat([old[:quota], new[chosen]])])
         self.rows = cat(kept)
@@ -145,6 +145,12 @@ class ClassBalanced(Memory):
         from holdfast.readout.readout import outputs
 
         return herding(torch.nn.functional.normalize(outputs(learner, rows).features, dim=1), keep)
+
+
+def _in_turn(task: Tensor) -> Tensor:
+    """An order that takes a row of each task in turn, so that a prefix is fair to all of them."""
+    rank = (task[:, None] == task).tril(-1).sum(1)
+    return rank.argsort(stable=True)
 
 
 class Reservoir(Memory):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,8 +41,8 @@ def reachable(
 ) -> Iterator[tuple[str, object]]:
     """Every tensor and table of rows that can be reached from an object, with the path to it.
 
-    Walks attributes, containers, and what functions close over. A frame is left out: it is made
-    from a seed and knows nothing of any data.
+    Walks attributes, containers, and what functions close over or default to; arrays count as
+    tensors. A frame is left out: it is made from a seed and knows nothing of any data.
     """
     seen = set() if _seen is None else _seen
     leaf = (str, bytes, int, float, type, ModuleType, Frame)
@@ -50,6 +52,9 @@ def reachable(
     if isinstance(thing, (Tensor, Rows)):
         yield path, thing
         return
+    if isinstance(thing, np.ndarray) and thing.dtype.kind in "buif":
+        yield path, torch.tensor(thing.copy())
+        return
     for name, inner in _inside(thing):
         yield from reachable(inner, f"{path}.{name}" if path else name, seen)
 
@@ -57,16 +62,29 @@ def reachable(
 def _inside(thing: object) -> Iterator[tuple[str, object]]:
     if isinstance(thing, Mapping):
         yield from ((str(name), inner) for name, inner in thing.items())
-    elif isinstance(thing, (list, tuple, set, frozenset)):
+    elif isinstance(thing, (list, tuple, set, frozenset, deque)):
         yield from ((str(place), inner) for place, inner in enumerate(thing))
     elif isinstance(thing, partial):
         yield from (("func", thing.func), ("args", thing.args), ("keywords", thing.keywords))
     elif isinstance(thing, MethodType):
         yield "self", thing.__self__
     else:
-        for place, cell in enumerate(getattr(thing, "__closure__", None) or ()):
-            yield f"closure{place}", cell.cell_contents
+        if isinstance(thing, FunctionType):
+            yield from (("defaults", thing.__defaults__), ("keywords", thing.__kwdefaults__))
+            for place, cell in enumerate(thing.__closure__ or ()):
+                yield f"closure{place}", _contents(cell)
+        for kind in type(thing).__mro__:
+            slots = vars(kind).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                yield name, getattr(thing, name, None)
         yield from vars(thing).items() if hasattr(thing, "__dict__") else ()
+
+
+def _contents(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing is in it yet
+        return None
 
 
 def measure(parts: Mapping[str, object], past: nn.Module | None) -> Holdings:

@@ -1,5 +1,6 @@
 """How classes are decided."""
 
+from holdfast.readout.drift import DriftMap, fit_drift
 from holdfast.readout.gaussian import SharedGaussian
 from holdfast.readout.head import Head
 from holdfast.readout.nearest import NearestMean, NearestPrototype
@@ -7,12 +8,14 @@ from holdfast.readout.probe import LinearProbe, fit_softmax
 from holdfast.readout.readout import Readout, outputs
 
 __all__ = [
+    "DriftMap",
     "Head",
     "LinearProbe",
     "NearestMean",
     "NearestPrototype",
     "Readout",
     "SharedGaussian",
+    "fit_drift",
     "fit_softmax",
     "outputs",
 ]

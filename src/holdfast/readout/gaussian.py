@@ -8,6 +8,7 @@ from torch import Tensor
 
 from holdfast.learner.learner import Learner, Output
 from holdfast.memory.memory import Memory
+from holdfast.readout.drift import fit_drift
 from holdfast.readout.readout import Readout, Space, outputs
 from holdfast.stream.task import Task
 
@@ -22,22 +23,34 @@ class SharedGaussian(Readout):
         on: ``features`` or ``embedding``.
         shrinkage: share of the scaled identity in the covariance; None chooses it by the oracle
             approximating formula (Chen et al., 2010).
+        drift: move the stored statistics with the network: a map from past to present features is
+            fitted on each task's inputs (`fit_drift`).
 
-    Source: streaming LDA (Hayes and Kanan, 2020); THEORY 9.
+    Source: streaming LDA (Hayes and Kanan, 2020); drift as in LDC and DPCR; THEORY 9.
     """
 
-    name = "gaussian"
-
-    def __init__(self, on: Space = "features", shrinkage: float | None = None):
+    def __init__(self, on: Space = "features", shrinkage: float | None = None, drift: bool = True):
         super().__init__()
         self.on: Space = on
+        self.needs_past = drift
+        self.name = "gaussian" if drift else "stale-gaussian"
+        self.residuals: list[float | None] = []
         self.shrinkage = shrinkage
         self.statistics: dict[str, Tensor] = {}
         self.solved: dict[str, Tensor] = {}
 
-    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+    def fit(
+        self,
+        learner: Learner,
+        task: Task,
+        memory: Memory,
+        seen: tuple[int, ...],
+        past: Learner | None = None,
+    ) -> None:
         """Add the task's rows to the counts, sums and second moment, and solve."""
         x = getattr(outputs(learner, task.train), self.on).double()
+        if self.needs_past and past is not None and self.statistics:
+            self._move(getattr(outputs(past, task.train), self.on).double(), x)
         known = self.statistics
         count = x.new_zeros(max(seen) + 1)
         sums = x.new_zeros(max(seen) + 1, x.shape[1])
@@ -53,6 +66,17 @@ class SharedGaussian(Readout):
             "moment": moment,
         }
         self.solved = self._solve()
+
+    def _move(self, past: Tensor, now: Tensor) -> None:
+        """Carry the stored means and the within-class scatter from past to present features."""
+        count, sums, moment = (self.statistics[name] for name in ("count", "sum", "moment"))
+        means = sums / count.clamp_min(1)[:, None]
+        scatter = moment - (means * count[:, None]).T @ means
+        drift = fit_drift(past, now)
+        means, scatter = drift(means), drift.covariance(scatter)
+        moment = scatter + (means * count[:, None]).T @ means
+        self.statistics = {"count": count, "sum": means * count[:, None], "moment": moment}
+        self.residuals.append(drift.residual)
 
     def covariance(self) -> tuple[Float[Tensor, "k f"], Float[Tensor, "f f"]]:
         """Class means and the shrunk within-class covariance."""

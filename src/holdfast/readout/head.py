@@ -1,17 +1,48 @@
 """The learner's own head as the readout."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.learner.learner import Output
+from holdfast.learner.learner import Learner, Output
 from holdfast.readout.readout import Readout
+
+if TYPE_CHECKING:
+    from holdfast.memory.memory import Memory
+    from holdfast.stream.task import Task
 
 
 class Head(Readout):
-    """argmax of the trained logits; nothing is stored."""
+    """argmax of the trained logits of the classes seen: nothing is stored."""
 
     name = "head"
 
+    def __init__(self):
+        super().__init__()
+        self.seen: int | None = None
+
+    def fit(
+        self,
+        learner: Learner,
+        task: Task,
+        memory: Memory,
+        seen: tuple[int, ...],
+        past: Learner | None = None,
+    ) -> None:
+        """Only the number of classes is needed: a head may be wider from the start."""
+        self.seen = max(seen) + 1
+
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """The logits."""
-        return out.logits
+        return out.logits[:, : self.seen]
+
+    def get_extra_state(self) -> int | None:
+        """How many classes were seen."""
+        return self.seen
+
+    def set_extra_state(self, state: int | None) -> None:
+        """Take over their number."""
+        self.seen = state

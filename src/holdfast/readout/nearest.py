@@ -23,13 +23,28 @@ class NearestPrototype(Readout):
         super().__init__()
         self.frame, self.seen = frame, 0
 
-    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+    def fit(
+        self,
+        learner: Learner,
+        task: Task,
+        memory: Memory,
+        seen: tuple[int, ...],
+        past: Learner | None = None,
+    ) -> None:
         """Only the number of classes is needed."""
         self.seen = max(seen) + 1
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """z.q_k."""
         return out.embedding @ self.frame.vectors[: self.seen].T
+
+    def get_extra_state(self) -> int:
+        """How many classes were seen."""
+        return self.seen
+
+    def set_extra_state(self, state: int) -> None:
+        """Take over their number."""
+        self.seen = state
 
 
 class NearestMean(Readout):
@@ -46,7 +61,14 @@ class NearestMean(Readout):
         self.on: Space = on
         self.sums: Tensor = torch.zeros(0, 0)
 
-    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+    def fit(
+        self,
+        learner: Learner,
+        task: Task,
+        memory: Memory,
+        seen: tuple[int, ...],
+        past: Learner | None = None,
+    ) -> None:
         """Add the task's rows to their classes' sums; a class that comes again is merged."""
         x = functional.normalize(getattr(outputs(learner, task.train), self.on), dim=1)
         sums = x.new_zeros(max(seen) + 1, x.shape[1])

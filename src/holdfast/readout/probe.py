@@ -64,7 +64,14 @@ class LinearProbe(Readout):
         self.decay = decay
         self.solved: dict[str, Tensor] = {}
 
-    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
+    def fit(
+        self,
+        learner: Learner,
+        task: Task,
+        memory: Memory,
+        seen: tuple[int, ...],
+        past: Learner | None = None,
+    ) -> None:
         """Train anew on the task and the memory; a stored row of this task is not used twice."""
         rows = task.train
         if memory.rows is not None:

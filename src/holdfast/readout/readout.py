@@ -25,14 +25,31 @@ class Readout(nn.Module, ABC):
 
     Attributes:
         uses_images: whether it is trained on stored images.
+        needs_past: whether it compares with the network as it was before the task.
         name: as the command line calls it.
     """
 
     uses_images: bool = False
+    needs_past: bool = False
     name: str = "readout"
 
-    def fit(self, learner: Learner, task: Task, memory: Memory, seen: tuple[int, ...]) -> None:
-        """Take in a task that was just learned; ``seen`` are all classes so far."""
+    def fit(
+        self,
+        learner: Learner,
+        task: Task,
+        memory: Memory,
+        seen: tuple[int, ...],
+        past: Learner | None = None,
+    ) -> None:
+        """Take in a task that was just learned.
+
+        Args:
+            learner: the network as it is now.
+            task: the task.
+            memory: stored images, if the protocol allows any.
+            seen: all classes so far.
+            past: the network as it was before the task, for a readout that ``needs_past``.
+        """
 
     @abstractmethod
     def scores(self, out: Output) -> Float[Tensor, "n k"]:

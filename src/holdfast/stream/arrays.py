@@ -100,7 +100,7 @@ def hold_out(
     if not 0 < share < 1:
         raise ConfigError(f"test_share is {share}: it must lie between 0 and 1.")
     test = np.zeros(len(y), bool)
-    for c in np.unique(y):
+    for c in np.unique(y).tolist():
         rows = np.flatnonzero(y == c)
         if len(rows) == 1:
             raise DataError(f"class '{names[c]}' has one row: holding out a test set takes two.")
@@ -121,7 +121,8 @@ def keep(y: np.ndarray, per_class: int | None, seed: int) -> np.ndarray:
     if per_class is None:
         return np.arange(len(y))
     parts = [
-        shuffled(seed, 1, c).permutation(np.flatnonzero(y == c))[:per_class] for c in np.unique(y)
+        shuffled(seed, 1, c).permutation(np.flatnonzero(y == c))[:per_class]
+        for c in np.unique(y).tolist()
     ]
     return np.sort(np.concatenate(parts))
 

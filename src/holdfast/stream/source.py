@@ -84,8 +84,7 @@ def load(
     """A data set by its name: digits, cifar10, cifar100, tiny-imagenet, or any on the hub.
 
     Args:
-        name: a short name, or the name of a Hugging Face dataset of labelled images, which holds
-            a ``/``.
+        name: a short name, or that of a Hugging Face dataset of labelled images (it has a ``/``).
         size: the side to which images are resized.
         per_class: how many train images of a class to keep.
         test_per_class: how many test images of a class to keep.
@@ -139,8 +138,7 @@ def from_path(
 
     Raises:
         ConfigError: if a number makes no sense.
-        DataError: if the path does not exist, an image or file cannot be read, or there are no
-            labels, no images or no two classes.
+        DataError: if a file cannot be read, or images, labels or a second class are missing.
     """
     arrays.positive(size=size, per_class=per_class, test_per_class=test_per_class)
     path = Path(path).expanduser()
@@ -166,8 +164,7 @@ def from_arrays(
     (('cat', 'dog'), (8, 3, 8, 8), torch.uint8, 2)
 
     Args:
-        x: (N, C, H, W), (N, H, W, C) or (N, H, W) images, uint8 or float in [0, 1]; or (N, D)
-            feature vectors.
+        x: (N, C, H, W), (N, H, W, C) or (N, H, W) uint8 or float in [0, 1]; or (N, D) features.
         y: (N,) labels, integers or strings.
         test_x: the same to test on; without it a part of each class is held out.
         test_y: the labels of ``test_x``.
@@ -250,3 +247,17 @@ def _choose(
         train, test = arrays.hold_out(labels[0], names, test_share, seed)
     train = train[arrays.keep(labels[0][train], counts[0], seed)]
     return train, test[arrays.keep(labels[-1][test], counts[1], seed)]
+
+
+def validation(source: Source, share: float, seed: int = 0) -> Source:
+    """The source with its test set replaced by a share of its training rows.
+
+    For choosing parameters without a look at the test set.
+
+    Raises:
+        ConfigError: if the share is not between 0 and 1.
+        DataError: if a class has a single training row.
+    """
+    train, test = arrays.hold_out(source.y.numpy(), source.names, share, seed)
+    parts = {"x": source.x[train], "y": source.y[train], "test_x": source.x[test], "test_y": source.y[test]}
+    return replace(source, name=f"{source.name}-validation", **parts)

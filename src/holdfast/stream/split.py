@@ -225,7 +225,7 @@ def _dealt(y: Tensor, tasks: int, seed: int) -> list[Tensor]:
     """Disjoint row numbers for every task; a class differs by at most one row between tasks."""
     rows = y.numpy()
     order = np.concatenate(
-        [shuffled(seed, c).permutation(np.flatnonzero(rows == c)) for c in np.unique(rows)]
+        [shuffled(seed, c).permutation(np.flatnonzero(rows == c)) for c in np.unique(rows).tolist()]
     )
     return [torch.from_numpy(np.sort(order[t::tasks])) for t in range(tasks)]
 

@@ -1,0 +1,37 @@
+"""Where tasks come from: sources, cuts, rows and views."""
+
+from holdfast.stream.augment import Augment, to_float, views
+from holdfast.stream.rows import Rows, cat
+from holdfast.stream.source import Source, digits, from_arrays, from_path, load, source, validation
+from holdfast.stream.split import (
+    class_incremental,
+    domain_incremental,
+    instance_incremental,
+    make_stream,
+)
+from holdfast.stream.task import Stream, Task
+from holdfast.stream.views import AUGMENTS, augment, suited
+
+__all__ = [
+    "AUGMENTS",
+    "Augment",
+    "Rows",
+    "Source",
+    "Stream",
+    "Task",
+    "augment",
+    "cat",
+    "class_incremental",
+    "digits",
+    "domain_incremental",
+    "from_arrays",
+    "from_path",
+    "instance_incremental",
+    "load",
+    "make_stream",
+    "source",
+    "suited",
+    "to_float",
+    "validation",
+    "views",
+]
