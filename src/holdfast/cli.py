@@ -94,13 +94,13 @@ def perform(name: str, options, preset, console: Console) -> int:
     from holdfast.engine import Work
     from holdfast.report import Watch, progress_mode, summary
     from holdfast.store import RunFolder, fresh
-    from holdfast.stream.views import augment
+    from holdfast.stream.sets import views_named
 
     method = make(name, **dataclasses.asdict(options.recipe))
     protocol = options.run.protocol_for(method)
     stream = options.stream.make(preset)
     also = [other for other in options.run.also.split(",") if other]
-    views = augment(options.run.augment, stream.shape, method.views)
+    views = views_named(options.run.augment, stream.shape, method.views)
     work = Work(
         method, stream, options.training, protocol, options.run.readout, also,
         options.model, options.machine, views, options.run.seed,

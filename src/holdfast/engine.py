@@ -30,7 +30,7 @@ from holdfast.step import Forward, Step
 from holdfast.stream.augment import Augment, to_float, views
 from holdfast.stream.rows import Rows
 from holdfast.stream.task import Stream, Task
-from holdfast.stream.views import suited
+from holdfast.stream.sets import suited
 
 
 def run(

@@ -125,7 +125,7 @@ def numbers(text: str) -> tuple[int, ...]:
 def recipe_options(recipe: Callable[..., Method]) -> type:
     """A dataclass with one field a parameter of a recipe, and its docstring as help."""
     doc = docstring_parser.parse(recipe.__doc__ or "")
-    meaning = {p.arg_name: " ".join((p.description or "").split()) for p in doc.params}
+    meaning = {p.arg_name: " ".join((p.description or "").replace("``", "").split()) for p in doc.params}
     hints = get_type_hints(recipe)
     columns: list[Any] = [
         (

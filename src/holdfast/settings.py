@@ -15,7 +15,7 @@ class Training:
 
     Args:
         epochs: passes over a task's images.
-        first_epochs: the same for the first task; 0 takes ``epochs``.
+        first_epochs: the same for the first task; 0 takes epochs.
         batch: images in a batch, each seen in all its views.
         lr: peak learning rate.
         momentum: of SGD.
@@ -73,7 +73,7 @@ class Model:
     Args:
         backbone: auto, resnet18, convnet or mlp; auto chooses by the inputs' shape.
         width: of the backbone; 0 is its own default (64 for resnet18, as published).
-        past_mode: batch-norm of the past network: ``eval`` by running statistics, ``batch`` by
+        past_mode: batch-norm of the past network: eval by running statistics, batch by
             those of the batch, as in the public Co2L code.
     """
 

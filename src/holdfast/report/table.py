@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -196,14 +195,13 @@ def shorten(names: Sequence[str], room: int) -> str:
     return set_cell_size(names[0], left).rstrip() + "…" + more if names and left > 0 else ""
 
 
-def plain(text: str, encoding: str = "utf-8") -> str:
-    r"""Text on one line, without control characters, that the encoding can say.
+def plain(text: str) -> str:
+    r"""Text on one line, without control characters.
 
     >>> plain("a\x1b[1m\tb")
     'a?[1m b'
     """
-    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
-    return text.encode(encoding, "replace").decode(encoding)
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -233,9 +231,10 @@ def size(count: int) -> str:
     >>> size(900), size(133120), size(1236000)
     ('900 bytes', '130 KiB', '1.2 MiB')
     """
-    power = max(0, min(4, int(math.log(max(count, 1) / 1000, 1024) + 1)))
-    amount, unit = count / 1024**power, ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
-    return f"{amount:.1f} {unit}" if amount < 10 and power else f"{amount:.0f} {unit}"
+    amount, units = float(count), ("bytes", "KiB", "MiB", "GiB", "TiB")
+    while amount >= 1000 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:.{int(amount < 10 and units[0] != 'bytes')}f} {units[0]}"
 
 
 def kept(held: Holdings) -> str:

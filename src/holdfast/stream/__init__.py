@@ -10,7 +10,7 @@ from holdfast.stream.split import (
     make_stream,
 )
 from holdfast.stream.task import Stream, Task
-from holdfast.stream.views import AUGMENTS, augment, suited
+from holdfast.stream.sets import AUGMENTS, suited, views_named
 
 __all__ = [
     "AUGMENTS",
@@ -19,7 +19,6 @@ __all__ = [
     "Source",
     "Stream",
     "Task",
-    "augment",
     "cat",
     "class_incremental",
     "digits",
@@ -34,4 +33,5 @@ __all__ = [
     "to_float",
     "validation",
     "views",
+    "views_named",
 ]

@@ -259,5 +259,10 @@ def validation(source: Source, share: float, seed: int = 0) -> Source:
         DataError: if a class has a single training row.
     """
     train, test = arrays.hold_out(source.y.numpy(), source.names, share, seed)
-    parts = {"x": source.x[train], "y": source.y[train], "test_x": source.x[test], "test_y": source.y[test]}
+    parts = {
+        "x": source.x[train],
+        "y": source.y[train],
+        "test_x": source.x[test],
+        "test_y": source.y[test],
+    }
     return replace(source, name=f"{source.name}-validation", **parts)

@@ -26,7 +26,7 @@ def suited(shape: tuple[int, ...], views: int) -> Augment:
     return CONTRASTIVE if views > 1 else PLAIN
 
 
-def augment(name: str, shape: tuple[int, ...], views: int) -> Augment:
+def views_named(name: str, shape: tuple[int, ...], views: int) -> Augment:
     """A set of views by name; ``auto`` takes the suited one (ConfigError for an unknown name)."""
     if name == "auto":
         return suited(shape, views)
