@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from holdfast.anchor.rule import edited
@@ -103,7 +102,7 @@ class Work:
         if method.frame is not None:
             method.frame.require(classes)
         self.augment = augment or suited(stream.shape, method.views)
-        self.fabric = Fabric(accelerator=machine.device, devices=1, precision=machine.precision)
+        self.fabric = machine.fabric()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             head = classes if any(term.whole_head for term in method.terms) else 0
@@ -265,6 +264,6 @@ def check_finite(loss: Tensor, step: Step) -> None:
         return
     guilty = [name for name, value in step.records.items() if not bool(torch.isfinite(value))]
     raise DivergedError(
-        f"the loss term {' and '.join(guilty) or 'sum'} became {float(loss)} in task {step.task + 1}, "
+        f"the loss term {' and '.join(guilty) or 'sum'} became {loss.item()} in task {step.task + 1}, "
         f"epoch {step.epoch + 1} of {step.epochs}: lower --lr or raise the temperatures."
     )

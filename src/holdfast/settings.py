@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
 from holdfast.errors import ConfigError
 
 
@@ -93,3 +96,13 @@ class Machine:
 
     device: str = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    def fabric(self) -> Fabric:
+        """Fabric on this machine (ConfigError if it has no such device)."""
+        try:
+            return Fabric(accelerator=self.device, devices=1, precision=self.precision)
+        except (ValueError, RuntimeError, MisconfigurationException) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"--device {self.device} cannot be used ({reason.rstrip('.')}): use --device cpu or auto."
+            ) from None

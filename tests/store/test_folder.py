@@ -43,7 +43,8 @@ def test_a_run_leaves_what_it_promises(tiny_stream, tiny_training, tmp_path):
     for name, tensor in last[-1].learner.state_dict().items():
         assert_close(weights[name], tensor)
     for picture in ("matrix.png", "retention.png"):
-        assert Image.open(tmp_path / "a" / picture).width > 300
+        with Image.open(tmp_path / "a" / picture) as image:
+            assert image.width > 300
 
 
 def test_an_existing_folder_is_kept_unless_told_otherwise(tmp_path):

@@ -14,6 +14,16 @@ from holdfast.stream.rows import cat
 from holdfast.stream.task import Task
 
 
+def balanced(y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Shares of the rows that sum to 1 and give every class the same.
+
+    >>> balanced(torch.tensor([0, 2, 2])).tolist()
+    [0.5, 0.25, 0.25]
+    """
+    count = torch.bincount(y)
+    return 1 / (count[y] * (count > 0).sum())
+
+
 def fit_softmax(
     x: Float[Tensor, "n f"],
     y: Int[Tensor, " n"],
@@ -26,8 +36,7 @@ def fit_softmax(
     Minimises mean_k mean_{i in k} -log p_k(x_i) + decay/2 ||W||^2 by L-BFGS from zero, so the
     result does not depend on a seed. x should be standardised.
     """
-    count = torch.bincount(y, minlength=classes).to(x.dtype)
-    balance = torch.where(count > 0, 1 / count.clamp_min(1), 0.0) / (count > 0).sum()
+    share = balanced(y).to(x.dtype)
     weight = x.new_zeros(classes, x.shape[1], requires_grad=True)
     bias = x.new_zeros(classes, requires_grad=True)
     search = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
@@ -35,10 +44,8 @@ def fit_softmax(
     def closure() -> Tensor:
         search.zero_grad()
         log_p = functional.log_softmax(x @ weight.T + bias, 1)
-        loss = (
-            -(balance[y] * log_p.gather(1, y[:, None])[:, 0]).sum()
-            + decay / 2 * weight.square().sum()
-        )
+        loss = -(share * log_p.gather(1, y[:, None])[:, 0]).sum()
+        loss = loss + decay / 2 * weight.square().sum()
         loss.backward()
         return loss
 
@@ -77,7 +84,9 @@ class LinearProbe(Readout):
         if memory.rows is not None:
             rows = cat([rows, memory.rows[memory.rows.task < task.index]])
         x = getattr(outputs(learner, rows), self.on)
-        mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
+        share = balanced(rows.y)
+        mean = share @ x
+        std = (share @ (x - mean) ** 2).sqrt().clamp_min(1e-6)
         weight, bias = fit_softmax((x - mean) / std, rows.y, max(seen) + 1, self.decay)
         self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
 

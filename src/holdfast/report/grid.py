@@ -118,7 +118,7 @@ def retention_picture(result: Result, path: str | Path) -> None:
         seen = [100 * result.class_il.after(task) for task in range(done)]
         ax.plot(range(done), seen, color=INK, lw=3.2, markersize=5, zorder=4, **style)
         ends.append((seen[-1], "everything seen", INK))
-    if chance := _chance(names)[:done]:
+    if chance := guessing(names)[:done]:
         style |= {"marker": "_", "linestyle": ":", "zorder": 1}
         ax.plot(range(len(chance)), chance, color=MUTED, lw=1.4, markersize=7, **style)
         ends.append((chance[-1], "chance", MUTED))
@@ -179,8 +179,12 @@ def spread(wanted: Sequence[float], gap: float, top: float) -> list[float]:
     return [min(max(z, 0.0), most) + place * gap for place, z in enumerate(fitted)]
 
 
-def _chance(names: Sequence[list[str]]) -> list[float]:
-    """Percent that guessing among the classes seen so far would reach, after each task."""
+def guessing(names: Sequence[list[str]]) -> list[float]:
+    """Percent that guessing among the classes seen so far would reach, after each task.
+
+    >>> guessing([["cat", "dog"], ["cat", "dog"], ["deer", "frog"]])
+    [50.0, 50.0, 25.0]
+    """
     seen = [
         len({name for classes in names[: t + 1] for name in classes}) for t in range(len(names))
     ]

@@ -101,10 +101,10 @@ class Watch:
             self.bars.done(task, tasks, self.epochs)
 
     def _say(self, line: Text) -> None:
-        """Print a line, at its own width, with what the console's encoding cannot say replaced."""
+        """Print a line, unbroken in a log; letters that the encoding lacks become question marks."""
         encoding = self.console.encoding
         line.plain = line.plain.encode(encoding, "replace").decode(encoding)
-        self.console.print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=self.bars is None)
 
 
 class Note(ProgressColumn):

@@ -258,6 +258,8 @@ def validation(source: Source, share: float, seed: int = 0) -> Source:
         ConfigError: if the share is not between 0 and 1.
         DataError: if a class has a single training row.
     """
+    if not 0 < share < 1:
+        raise ConfigError(f"the validation share must lie between 0 and 1, not {share}.")
     train, test = arrays.hold_out(source.y.numpy(), source.names, share, seed)
     parts = {
         "x": source.x[train],

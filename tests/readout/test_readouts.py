@@ -1,0 +1,408 @@
+"""Readouts: each against an independent twin, and what all of them owe (THEORY 9)."""
+
+import inspect
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.covariance import OAS
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+from torch.testing import assert_close
+
+from holdfast.errors import ConfigError
+from holdfast.learner import Frame, Learner, Output
+from holdfast.memory import Memory, NoMemory, Protocol
+from holdfast.method import make_readout
+from holdfast.readout import (
+    Head,
+    LinearProbe,
+    NearestMean,
+    NearestPrototype,
+    Readout,
+    SharedGaussian,
+    fit_softmax,
+    outputs,
+)
+from holdfast.readout.gaussian import _oracle_share
+from holdfast.recipes import make
+from holdfast.stream.task import Task
+
+EVEN, UNEVEN = (20, 20, 20, 20), (9, 40, 16, 31)
+READOUTS = {
+    "head": Head,
+    "prototype": lambda: NearestPrototype(Frame(5)),
+    "mean": NearestMean,
+    "gaussian": SharedGaussian,
+    "probe": LinearProbe,
+}
+
+
+def clouds(sizes, seed=0, wide=5):
+    """Overlapping, correlated clouds of features and their classes."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(len(sizes), wide, generator=torch.Generator().manual_seed(7))
+    mix = torch.randn(wide, wide, generator=torch.Generator().manual_seed(8))
+    y = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    return 1.5 * centres[y] + torch.randn(len(y), wide, generator=generator) @ mix / 2, y
+
+
+@pytest.fixture
+def task(table):
+    def make_task(x, y, index=0, first=0):
+        rows = table(y, index, x, first)
+        return Task(index, tuple(sorted(set(y.tolist()))), rows, rows)
+
+    return make_task
+
+
+@pytest.fixture
+def fitted(task, identity):
+    """Fits a readout to tables (x, y), one task after the other, on a frozen network."""
+
+    def fit(readout, *tables, memory=None):
+        seen = set()
+        for index, (x, y) in enumerate(tables):
+            seen |= set(y.tolist())
+            now = task(x, y, index, 1000 * index)
+            readout.fit(identity, now, memory or NoMemory(), tuple(sorted(seen)))
+        return readout
+
+    return fit
+
+
+def said(x):
+    return Output(x, torch.nn.functional.normalize(x, dim=1), x)
+
+
+def by_class(x, y):
+    """A task a class."""
+    return [(x[y == c], y[y == c]) for c in range(int(y.max()) + 1)]
+
+
+# shared Gaussian
+
+
+@pytest.mark.parametrize("sizes", [EVEN, UNEVEN])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+def test_the_gaussian_is_discriminant_analysis_when_all_data_come_at_once(
+    fitted, sizes, shrinkage
+):
+    """sklearn divides the scatter by N, we by N - K; it weighs covariances by the priors."""
+    (x, y), (test, _) = clouds(sizes), clouds((50,) * 4, seed=1)
+    K, N = len(sizes), sum(sizes)
+    priors = [n / N for n in sizes]
+    lda = LinearDiscriminantAnalysis("lsqr", shrinkage=shrinkage, priors=priors)
+    lda.fit(x.double().numpy(), y.numpy())
+    theirs = torch.from_numpy(lda.decision_function(test.double().numpy()))
+    theirs = theirs - torch.tensor(priors).double().log()
+    ours = fitted(SharedGaussian(shrinkage=shrinkage), (x, y)).scores(said(test)).double()
+    assert_close(ours * N / (N - K), theirs, rtol=1e-3, atol=5e-3)
+
+
+def test_the_gaussian_predicts_like_discriminant_analysis_with_uniform_priors(fitted):
+    (x, y), (test, test_y) = clouds(EVEN), clouds((50,) * 4, seed=1)
+    lda = LinearDiscriminantAnalysis("lsqr", shrinkage=0.1, priors=[0.25] * 4)
+    theirs = lda.fit(x.double().numpy(), y.numpy()).predict(test.double().numpy())
+    ours = fitted(SharedGaussian(shrinkage=0.1), (x, y)).predict(said(test))
+    assert ours.tolist() == theirs.tolist()
+    assert float((ours == test_y).double().mean()) > 0.6
+
+
+def twin_of_the_oracle_share(S, n):
+    """Chen, Wiesel, Eldar and Hero (2010), eq. 23, over lists."""
+    p = len(S)
+    square = sum(S[i][j] * S[j][i] for i in range(p) for j in range(p))
+    trace = sum(S[i][i] for i in range(p))
+    share = ((1 - 2 / p) * square + trace**2) / ((n + 1 - 2 / p) * (square - trace**2 / p))
+    return min(1.0, share)
+
+
+@pytest.mark.parametrize("n", [5, 50, 500])
+def test_the_automatic_shrinkage_is_the_oracle_formula(n):
+    x, _ = clouds((n,))
+    S = torch.cov(x.double().T, correction=0)
+    assert _oracle_share(S, n) == pytest.approx(twin_of_the_oracle_share(S.tolist(), n))
+
+
+def test_the_automatic_shrinkage_is_near_that_of_sklearn_which_drops_a_term_in_1_over_p():
+    x, _ = clouds((60,), wide=80)
+    S = torch.from_numpy(OAS().fit(x.double().numpy()).location_)  # their centre
+    S = (x.double() - S).T @ (x.double() - S) / len(x)
+    theirs = OAS().fit(x.double().numpy()).shrinkage_
+    assert 0 < theirs < 1
+    assert _oracle_share(S, len(x)) == pytest.approx(theirs, rel=0.05)
+
+
+def test_fewer_rows_than_features_give_finite_scores(fitted):
+    x, y = clouds((2, 1, 1), wide=12)
+    scores = fitted(SharedGaussian(), (x, y)).scores(said(x))
+    assert bool(scores.isfinite().all())
+    assert scores.argmax(1).tolist() == y.tolist()
+
+
+def test_one_row_a_class_gives_the_nearest_row(fitted):
+    x, y = torch.eye(6) + 0.1, torch.arange(6)
+    assert fitted(SharedGaussian(), *by_class(x, y)).predict(said(x)).tolist() == y.tolist()
+
+
+def test_a_network_that_did_not_move_leaves_the_statistics(fitted, task, identity):
+    x, y = clouds(UNEVEN)
+    still, told = (fitted(SharedGaussian(shrinkage=0.1), (x, y)) for _ in range(2))
+    again = task(x + 0.5, y, 1)
+    still.fit(identity, again, NoMemory(), (0, 1, 2, 3))
+    told.fit(identity, again, NoMemory(), (0, 1, 2, 3), identity)
+    for name in ("count", "sum", "moment"):
+        assert_close(told.statistics[name], still.statistics[name])
+
+
+class Turned(Learner):
+    """A network whose features are an affine map of its inputs."""
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+        self.turn = torch.eye(5) + 0.4 * torch.randn(
+            5, 5, generator=torch.Generator().manual_seed(3)
+        )
+
+    def forward(self, x):
+        return said(x @ self.turn + torch.arange(5.0))
+
+
+def test_statistics_follow_a_network_that_moved_by_an_affine_map(fitted, task, identity):
+    x, y = clouds((400,) * 4)
+    old, new = y < 2, y >= 2
+    moved = fitted(SharedGaussian(shrinkage=0.0), (x[old], y[old]))
+    stale = fitted(SharedGaussian(shrinkage=0.0, drift=False), (x[old], y[old]))
+    right = SharedGaussian(shrinkage=0.0)
+    right.fit(Turned(), task(x[old], y[old]), NoMemory(), (0, 1))
+    later = task(x[new], y[new], 1)
+    for readout in (moved, stale, right):
+        past = identity if readout is moved else Turned() if readout is right else None
+        readout.fit(Turned(), later, NoMemory(), (0, 1, 2, 3), past)
+    for found, expected in zip(moved.covariance(), right.covariance()):
+        assert_close(found, expected, rtol=0.02, atol=0.02)
+    assert float((stale.covariance()[0] - right.covariance()[0]).abs().max()) > 1
+
+
+# nearest mean and nearest prototype
+
+
+def test_the_nearest_mean_is_the_nearest_centroid_by_angle(fitted):
+    (x, y), (test, test_y) = clouds(UNEVEN), clouds((50,) * 4, seed=1)
+    unit = torch.nn.functional.normalize(x, dim=1)
+    centres = torch.from_numpy(NearestCentroid().fit(unit.numpy(), y.numpy()).centroids_)
+    readout = fitted(NearestMean(), (x, y))
+    cosines = [
+        [float(torch.cosine_similarity(row, centre, dim=0)) for centre in centres] for row in test
+    ]
+    assert_close(readout.scores(said(test)), torch.tensor(cosines))
+    assert float((readout.predict(said(test)) == test_y).double().mean()) > 0.5
+
+
+def test_the_nearest_prototype_is_that_of_a_class_seen(fitted):
+    frame = Frame(5)
+    x, y = clouds((3, 3))
+    test, _ = clouds((5,) * 4)
+    scores = fitted(NearestPrototype(frame), (x, y)).scores(said(test))
+    z = test / test.norm(dim=1, keepdim=True)
+    assert_close(scores, torch.stack([z @ frame.vectors[0], z @ frame.vectors[1]], 1))
+
+
+# linear probe
+
+
+def logistic(x, y, decay):
+    """sklearn minimises ||W||^2/2 + C sum of weighted losses, so C = 1 / (N decay)."""
+    model = LogisticRegression(
+        C=1 / (len(y) * decay), class_weight="balanced", tol=1e-10, max_iter=5000
+    )
+    return model.fit(x.double().numpy(), y.numpy())
+
+
+@pytest.mark.parametrize("decay", [0.1, 1e-2, 1e-3])
+def test_fit_softmax_is_balanced_logistic_regression(decay):
+    (x, y), (test, _) = clouds(UNEVEN), clouds((30,) * 4, seed=1)
+    weight, bias = fit_softmax(x.double(), y, 4, decay, steps=500)
+    model = logistic(x, y, decay)
+    theirs = torch.from_numpy(model.predict_proba(test.double().numpy()))
+    assert_close((test.double() @ weight.T + bias).softmax(1), theirs, rtol=0, atol=5e-4)
+    assert_close(weight, torch.from_numpy(model.coef_), rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("decay", [0.1, 1e-3])
+def test_the_probe_is_balanced_logistic_regression_on_standardised_features(fitted, decay):
+    (x, y), (test, _) = clouds(EVEN), clouds((30,) * 4, seed=1)
+    x = 3 * x + 10
+    mean, std = x.mean(0), x.std(0, correction=0)
+    model = logistic((x - mean) / std, y, decay)
+    theirs = torch.from_numpy(model.predict_proba(((3 * test + 10 - mean) / std).double().numpy()))
+    ours = fitted(LinearProbe(decay=decay), (x, y)).scores(said(3 * test + 10)).softmax(1)
+    assert_close(ours.double(), theirs, rtol=0, atol=5e-3)
+
+
+def test_repeating_the_rows_of_a_class_changes_nothing(fitted):
+    (x, y), (test, _) = clouds(UNEVEN), clouds((30,) * 4, seed=1)
+    again = torch.cat([torch.arange(len(y)), *[(y == 2).nonzero()[:, 0]] * 4])
+    once, often = (fitted(LinearProbe(decay=1e-2), (x[i], y[i])) for i in (slice(None), again))
+    assert_close(
+        often.scores(said(test)).softmax(1),
+        once.scores(said(test)).softmax(1),
+        rtol=0,
+        atol=2e-3,
+    )
+
+
+def test_the_probe_learns_from_stored_rows_of_earlier_tasks_only(fitted, task, identity):
+    x, y = clouds(UNEVEN)
+    old = y < 2
+    memory = Memory(None, "readout")
+    memory.rows = task(x[old], y[old], 0).train
+    late = task(x[~old], y[~old], 1)
+    probe = LinearProbe()
+    probe.fit(identity, late, memory, (0, 1, 2, 3))
+    whole = fitted(LinearProbe(), (x, y))
+    assert_close(
+        probe.scores(said(x)).softmax(1), whole.scores(said(x)).softmax(1), rtol=0, atol=1e-3
+    )
+    memory.rows = replace(memory.rows, task=torch.ones_like(memory.rows.task))
+    probe.fit(identity, late, memory, (0, 1, 2, 3))
+    assert set(probe.predict(said(x)).tolist()) <= {2, 3}
+
+
+def test_the_probe_of_one_row_is_finite(fitted):
+    x = torch.rand(1, 5)
+    probe = fitted(LinearProbe(), (x, torch.tensor([0])))
+    assert bool(probe.scores(said(x)).isfinite().all())
+
+
+# what all of them owe
+
+
+@pytest.fixture(params=READOUTS.values(), ids=READOUTS.keys())
+def readout(request):
+    return request.param()
+
+
+def test_scores_have_one_column_a_class_seen(fitted, readout):
+    x, y = clouds(EVEN)
+    first, second = y < 2, y == 2
+    wide = torch.randn(7, 5)  # the logits of a head that was made for five classes
+    scores = fitted(readout, (x[first], y[first])).scores(said(wide))
+    assert scores.shape == (7, 2)
+    both = fitted(readout, (x[first], y[first]), (x[second], y[second])).scores(said(wide))
+    assert both.shape == (7, 3)
+
+
+def test_a_readout_is_never_told_the_task_of_an_input(readout):
+    assert list(inspect.signature(type(readout).scores).parameters) == ["self", "out"]
+    assert list(inspect.signature(Readout.predict).parameters) == ["self", "out"]
+    assert type(readout).predict is Readout.predict
+    assert Output._fields == ("features", "embedding", "logits")
+
+
+def test_what_a_learner_says_of_rows_depends_on_their_inputs_alone(table):
+    torch.manual_seed(0)
+    learner = Learner((1, 8, 8), width=2, classes=2)
+    rows = table([0, 1, 0, 1])
+    other = replace(rows, y=1 - rows.y, task=rows.task + 3, key=rows.key + 50)
+    for a, b in zip(outputs(learner, rows), outputs(learner, other)):
+        assert torch.equal(a, b)
+
+
+def test_outputs_are_those_of_eval_mode_whatever_the_batches(table):
+    torch.manual_seed(0)
+    learner = Learner((1, 8, 8), width=2, classes=2).train()
+    rows = table([0, 1] * 5)
+    whole, pieces = outputs(learner, rows), outputs(learner, rows, batch=3)
+    assert learner.training and not whole.logits.requires_grad
+    with torch.no_grad():
+        expected = learner.eval()(rows.x / 255)
+    for a, b, c in zip(whole, pieces, expected):
+        assert_close(a, b)
+        assert_close(a, c)
+
+
+def test_a_fresh_readout_takes_over_every_bit(fitted, readout, request):
+    x, y = clouds(UNEVEN)
+    fitted(readout, (x, y))
+    fresh = READOUTS[request.node.callspec.id]()
+    fresh.load_state_dict(readout.state_dict())
+    assert torch.equal(fresh.scores(said(x)), readout.scores(said(x)))
+
+
+def test_a_fresh_readout_goes_on_alike(fitted, task, identity, readout, request):
+    x, y = clouds(EVEN)
+    first = y < 2
+    fitted(readout, (x[first], y[first]))
+    fresh = READOUTS[request.node.callspec.id]()
+    fresh.load_state_dict(readout.state_dict())
+    for one in (readout, fresh):
+        one.fit(identity, task(x[~first], y[~first], 1), NoMemory(), (0, 1, 2, 3))
+    assert torch.equal(fresh.scores(said(x)), readout.scores(said(x)))
+
+
+STREAMING = pytest.mark.parametrize("kind", [NearestMean, SharedGaussian])
+
+
+@STREAMING
+def test_the_order_of_tasks_does_not_matter_on_a_frozen_network(fitted, kind):
+    (x, y), (test, _) = clouds(UNEVEN), clouds((20,) * 4, seed=1)
+    whole = fitted(kind(), (x, y)).scores(said(test))
+    for order in itertools.permutations(range(4)):
+        tables = by_class(x, y)
+        found = fitted(kind(), *(tables[c] for c in order)).scores(said(test))
+        assert_close(found, whole, rtol=1e-4, atol=1e-4)
+
+
+@STREAMING
+def test_a_class_that_comes_again_is_merged(fitted, kind):
+    x, y = clouds(UNEVEN)
+    first = torch.rand(len(y), generator=torch.Generator().manual_seed(2)) < 0.5
+    parts = fitted(kind(), (x[first], y[first]), (x[~first], y[~first]))
+    whole = fitted(kind(), (x, y))
+    assert_close(parts.scores(said(x)), whole.scores(said(x)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [NearestMean, SharedGaussian, LinearProbe])
+def test_a_readout_of_the_embedding_reads_the_embedding(fitted, kind):
+    x, y = clouds(UNEVEN)
+    unit = torch.nn.functional.normalize(x, dim=1)
+    on_embedding = fitted(kind(on="embedding"), (x, y)).scores(said(x))
+    on_unit = fitted(kind(), (unit, y)).scores(said(unit))
+    assert_close(on_embedding, on_unit, rtol=1e-3, atol=1e-3)
+
+
+# which one a run takes
+
+
+@pytest.mark.parametrize(
+    "recipe, protocol, expected",
+    [
+        ("finetune", Protocol(), "head"),
+        ("finetune", Protocol("auxiliary", 5), "probe"),
+        ("er", Protocol("buffer", 5), "head"),
+        ("joint", Protocol("joint"), "head"),
+        ("fnc2", Protocol(), "gaussian"),
+        ("fnc2", Protocol("auxiliary", 5), "probe"),
+        ("co2l", Protocol("buffer", 5), "probe"),
+    ],
+)
+def test_the_protocol_chooses_the_readout(recipe, protocol, expected):
+    assert make_readout("auto", make(recipe), protocol).name == expected
+
+
+@pytest.mark.parametrize(
+    "name, recipe, expected",
+    [
+        ("probe", "fnc2", "the protocol strict keeps none"),
+        ("head", "supcon", "the recipe supcon trains no head"),
+        ("prototype", "co2l", "the recipe co2l has no prototypes"),
+        ("gausian", "fnc2", "did you mean 'gaussian'"),
+    ],
+)
+def test_a_readout_that_cannot_serve_is_refused(name, recipe, expected):
+    with pytest.raises(ConfigError, match=expected):
+        make_readout(name, make(recipe), Protocol())
