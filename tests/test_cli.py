@@ -176,11 +176,12 @@ def test_presets_carry_their_provenance_and_the_published_numbers():
     assert tiny.recipes["fnc2"]["gamma"] == 4.0 and tiny.recipes["fnc2"]["now"] == 0.1
     c10 = preset("paper", "cifar10")
     assert (c10.training.batch, c10.training.lr, c10.model.width) == (512, 0.5, 64)
-    assert c10.recipes["fnc2"]["gamma"] == 1.0 and c10.recipes["fnc2"]["scale"] == pytest.approx(7.142857)
+    assert c10.recipes["fnc2"]["gamma"] == 1.0 and c10.recipes["fnc2"]["scale"] == pytest.approx(
+        7.142857
+    )
 
 
 def test_the_installed_command_and_its_exit_code():
-    done = subprocess.run(
-        [sys.executable, "-m", "holdfast.cli", "run", "nothing"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "holdfast.cli", "run", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.startswith("error: unknown recipe 'nothing'")

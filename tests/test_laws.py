@@ -171,7 +171,7 @@ def test_a_run_is_complete_and_every_number_is_finite(witness):
 # what may be stored
 
 
-@pytest.mark.parametrize("name", STRICT, scope="module", indirect=False)
+@pytest.mark.parametrize("name", STRICT)
 def test_a_strict_run_stores_no_image(name, tiny_stream):
     result = learned(METHODS[name](), tiny_stream).result
     assert result.protocol == "strict"
@@ -348,6 +348,18 @@ def test_a_past_in_batch_mode_does_not_change_either(name, tiny_stream):
     assert not same_bits(batch.weights, Witness(make(name), tiny_stream).weights)
 
 
+def test_a_readout_follows_drift_alike_whatever_batch_norm_the_terms_see(tiny_stream):
+    """Nothing in this method looks at the past network but the readout."""
+    results = [
+        learned(make("supcon"), tiny_stream, model=Model(width=4, past_mode=mode)).result
+        for mode in ("eval", "batch")
+    ]
+    assert results[0].readout == "gaussian"
+    assert results[0].class_il.to_dict() == results[1].class_il.to_dict()
+    assert [r.holdings.past_floats for r in results] == [results[0].holdings.past_floats] * 2
+    assert results[0].holdings.past_floats > 0
+
+
 class Broken(Term):
     """A term that is not a number in the second task."""
 
@@ -400,20 +412,20 @@ def test_a_readout_of_ones_own_can_be_used_again(tiny_stream):
 def test_parts_are_consolidated_once_a_task_in_order(tiny_stream):
     calls = []
 
-    class Term_(CrossEntropy):
+    class NotedTerm(CrossEntropy):
         def consolidate(self, learner, task):
             calls.append(("term", task.index))
 
-    class Rule_(Rule):
+    class NotedRule(Rule):
         def consolidate(self, learner, task):
             calls.append(("rule", task.index))
 
-    class Readout_(Head):
+    class NotedReadout(Head):
         def fit(self, learner, task, *rest):
             calls.append(("readout", task.index))
             super().fit(learner, task, *rest)
 
-    learned(Method(Term_(), [Rule_()]), tiny_stream, readout=Readout_())
+    learned(Method(NotedTerm(), [NotedRule()]), tiny_stream, readout=NotedReadout())
     assert calls == [(part, t) for t in range(3) for part in ("term", "rule", "readout")]
 
 

@@ -101,9 +101,7 @@ def test_new_and_old_are_the_rows_of_the_batch_by_task(step, learner, past):
         for name in ("features", "embedding", "logits"):
             whole = getattr(step["batch"].out, name)
             assert torch.equal(getattr(part.out, name), whole[index])
-            assert torch.equal(
-                getattr(part.past, name), getattr(step["batch"].past, name)[index]
-            )
+            assert torch.equal(getattr(part.past, name), getattr(step["batch"].past, name)[index])
 
 
 def test_gradients_reach_the_learner_through_a_mask_and_never_the_past(step, learner, past):

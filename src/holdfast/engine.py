@@ -17,19 +17,19 @@ from holdfast.anchor.rule import edited
 from holdfast.chance import generator_of, seed_of
 from holdfast.errors import DivergedError
 from holdfast.events import Epoch, Event, TaskDone
-from holdfast.learner.learner import Learner, Output
+from holdfast.learner.learner import Learner, Output, outputs
 from holdfast.memory.meter import forbid_images, measure
 from holdfast.memory.protocol import Protocol
 from holdfast.method import Method, make_readout
 from holdfast.metrics.accuracy import accuracies
-from holdfast.readout.readout import Readout, outputs
+from holdfast.readout.readout import Readout
 from holdfast.result import Result, TaskNote, peak_memory
 from holdfast.settings import Machine, Model, Training
 from holdfast.step import Forward, Step
 from holdfast.stream.augment import Augment, to_float, views
 from holdfast.stream.rows import Rows
-from holdfast.stream.task import Stream, Task
 from holdfast.stream.sets import suited
+from holdfast.stream.task import Stream, Task
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
         stream: the tasks.
         training: epochs, batch size and optimiser settings.
         protocol: what may be stored; None takes the method's own.
-        readout: by name, or one of your own.
+        readout: by name, or one of your own, of which a copy is used.
         also: further readouts to read the same network with, by name.
         model: the network.
         machine: device and precision.
@@ -95,7 +95,8 @@ class Work:
         self.stream, self.training, self.model, self.seed = stream, training, model, seed
         self.protocol = protocol or method.protocol
         self.memory = self.protocol.memory(method.memory)
-        main = make_readout(readout, method, self.protocol) if isinstance(readout, str) else readout
+        named = isinstance(readout, str)
+        main = make_readout(readout, method, self.protocol) if named else copy.deepcopy(readout)
         others = [make_readout(name, method, self.protocol) for name in also if name != main.name]
         self.readouts = {r.name: r for r in (main, *others)}
         classes = max(stream.seen(len(stream) - 1)) + 1
@@ -110,7 +111,8 @@ class Work:
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.past: Learner | None = None
+        self.past: Learner | None = None  # as the terms see it, in the model's past_mode
+        self.before: Learner | None = None  # the same weights, as the readouts read them
         protocols = {
             n: self.protocol if r.uses_images else self.protocol.unread
             for n, r in self.readouts.items()
@@ -154,7 +156,7 @@ class Work:
             order = torch.randperm(len(pool), generator=generator, device=self.fabric.device)
             batches = order.tensor_split(-(-len(pool) // self.training.batch))
             for number, index in enumerate(batches):
-                lr = self.training.lr_at(epoch + (number + 1) / len(batches), epochs)
+                lr = self.training.lr_at(epoch + (number + 0.5) / len(batches), epochs)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 step = self._step(pool[index], task, epoch, model, generator)
@@ -203,9 +205,12 @@ class Work:
         generator = generator_of(self.fabric.device, self.seed, "memory", task.index)
         self.memory.consolidate(self.learner, task, generator)
         for readout in self.readouts.values():
-            readout.fit(self.learner, task, self.memory, self.stream.seen(task.index), self.past)
-        if any(part.needs_past for part in (*self.method.terms, *self.readouts.values())):
+            readout.fit(self.learner, task, self.memory, self.stream.seen(task.index), self.before)
+        if any(term.needs_past for term in self.method.terms):
             self.past = self.learner.freeze(self.model.past_mode)
+        if any(readout.needs_past for readout in self.readouts.values()):
+            shared = self.past if self.model.past_mode == "eval" else None
+            self.before = shared or self.learner.freeze()
         kept = self._kept() | {"learner": self.learner, "past": self.past}
         forbid_images(kept, task.train, str(self.protocol))
         if self.protocol.kind == "strict":
@@ -230,7 +235,7 @@ class Work:
                 reading.class_il.matrix[task.index, j], reading.task_il.matrix[task.index, j] = pair
 
     def _note(self, task: Task, seconds: float) -> None:
-        held = measure(self._kept() | {"memory": self.memory}, self.past)
+        held = measure(self._kept() | {"memory": self.memory}, self.past or self.before)
         names = [self.stream.names[c] for c in task.classes]
         epochs, peak = self.training.epochs_of(task.index), peak_memory(self.fabric.device)
         self.result.tasks.append(

@@ -125,7 +125,9 @@ def numbers(text: str) -> tuple[int, ...]:
 def recipe_options(recipe: Callable[..., Method]) -> type:
     """A dataclass with one field a parameter of a recipe, and its docstring as help."""
     doc = docstring_parser.parse(recipe.__doc__ or "")
-    meaning = {p.arg_name: " ".join((p.description or "").replace("``", "").split()) for p in doc.params}
+    meaning = {
+        p.arg_name: " ".join((p.description or "").replace("``", "").split()) for p in doc.params
+    }
     hints = get_type_hints(recipe)
     columns: list[Any] = [
         (
@@ -146,7 +148,7 @@ def command(recipe: Callable[..., Method], preset: Preset) -> Any:
         "recipe": own(**preset.recipes.get(recipe.__name__, {})),
         "stream": StreamOptions(per_class=preset.per_class, test_per_class=preset.test_per_class),
         "run": RunOptions(augment=preset.augment),
-        "training": preset.training,
+        "training": preset.training_of(recipe.__name__),
         "model": preset.model,
         "machine": Machine(),
     }

@@ -1,8 +1,8 @@
 import pytest
-import reference
 import torch
 from torch.testing import assert_close
 
+import reference
 from holdfast.anchor import relation_distillation
 from holdfast.errors import ConfigError
 from holdfast.learner import simplex_etf

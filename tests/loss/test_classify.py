@@ -1,8 +1,8 @@
 import pytest
-import reference
 import torch
 from torch import nn
 
+import reference
 from holdfast.learner import Output
 from holdfast.loss import CrossEntropy
 from holdfast.step import Step
@@ -33,4 +33,8 @@ def test_a_batch_without_new_rows_costs_nothing():
 
 
 def test_only_all_needs_the_whole_head():
-    assert [CrossEntropy(kind).whole_head for kind in ("new", "seen", "all")] == [False, False, True]
+    assert [CrossEntropy(kind).whole_head for kind in ("new", "seen", "all")] == [
+        False,
+        False,
+        True,
+    ]

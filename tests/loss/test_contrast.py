@@ -1,10 +1,10 @@
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+import reference
 from holdfast.errors import ConfigError
 from holdfast.learner import simplex_etf
 from holdfast.loss import focal_collapse, sup_con
@@ -66,7 +66,16 @@ def test_focal_collapse_equals_its_twin_anywhere(labels, gamma, tau, old, denomi
     z, y, q = reference.unit_rows(len(labels), 7, seed), torch.tensor(labels), frame()
     anchors = [True] * len(labels)
     twin = reference.focal_collapse(
-        z.tolist(), labels, q.tolist(), tau, gamma, sorted(old), anchors, denominator, 1.0, "anchors"
+        z.tolist(),
+        labels,
+        q.tolist(),
+        tau,
+        gamma,
+        sorted(old),
+        anchors,
+        denominator,
+        1.0,
+        "anchors",
     )
     ours = focal_collapse(z, y, q, tau, gamma, sorted(old), denominator=denominator)
     assert float(ours) == pytest.approx(twin, abs=1e-9)
@@ -104,7 +113,11 @@ def test_old_prototypes_repel():
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("denominator", ["closed", "open"])
 def test_gradients_are_right(gamma, denominator):
-    z, y, q = reference.unit_rows(6, 7, 4).requires_grad_(), torch.tensor([0, 1, 2, 0, 1, 2]), frame()
+    z, y, q = (
+        reference.unit_rows(6, 7, 4).requires_grad_(),
+        torch.tensor([0, 1, 2, 0, 1, 2]),
+        frame(),
+    )
     anchors = y < 2
     assert torch.autograd.gradcheck(
         lambda z: focal_collapse(z, y, q, 0.5, gamma, (3, 4), anchors, denominator), z
@@ -131,7 +144,8 @@ def test_finite_where_rows_and_prototypes_coincide(dtype, gamma, denominator, ta
 def test_bf16_is_computed_in_float32():
     z, y, q = reference.unit_rows(8, 7, 1).bfloat16(), torch.arange(8) % 4, frame().bfloat16()
     assert_close(
-        focal_collapse(z, y, q, 0.1, 1.0, (4,)), focal_collapse(z.float(), y, q.float(), 0.1, 1.0, (4,))
+        focal_collapse(z, y, q, 0.1, 1.0, (4,)),
+        focal_collapse(z.float(), y, q.float(), 0.1, 1.0, (4,)),
     )
     assert sup_con(z, y, 0.1).dtype == torch.float32
 

@@ -46,7 +46,9 @@ def test_written_forms(text, made):
     assert schedule(text) == made
 
 
-@pytest.mark.parametrize("text, message", [("liner", "did you mean 'linear'"), ("delayed:x", "delayed:x")])
+@pytest.mark.parametrize(
+    "text, message", [("liner", "did you mean 'linear'"), ("delayed:x", "delayed:x")]
+)
 def test_what_cannot_be_read_is_named(text, message):
     with pytest.raises(ConfigError, match=message):
         schedule(text)

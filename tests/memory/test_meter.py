@@ -109,7 +109,7 @@ def test_tensors_are_found_wherever_they_hide(hide):
 
 def test_images_are_refused_wherever_they_hide(table, hide):
     rows = table([0, 1, 1])
-    with pytest.raises(ProtocolError, match="part.*3 samples"):
+    with pytest.raises(ProtocolError, match=r"part.*3 samples"):
         forbid_images({"part": hide(rows)}, rows, "strict")
 
 
@@ -202,7 +202,7 @@ IMAGES = {
 @pytest.mark.parametrize("keep", IMAGES.values(), ids=IMAGES.keys())
 def test_images_are_refused_in_any_form(table, keep):
     rows = table([0, 1] * 3, x=pixels())
-    with pytest.raises(ProtocolError, match="part.*does not allow: store statistics"):
+    with pytest.raises(ProtocolError, match=r"part.*does not allow: store statistics"):
         forbid_images({"part": Thing(kept=keep(rows))}, rows, "strict")
 
 

@@ -54,7 +54,7 @@ def test_buffer_gives_a_memory_to_a_method_that_has_none():
 
 @pytest.mark.parametrize("protocol", [Protocol(), Protocol("auxiliary", 7)])
 def test_a_method_that_rehearses_is_refused_without_a_buffer(protocol):
-    with pytest.raises(ConfigError, match="rehearses stored images.*--protocol buffer"):
+    with pytest.raises(ConfigError, match=r"rehearses stored images.*--protocol buffer"):
         protocol.memory(Reservoir(200))
 
 

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 from torch.testing import assert_close
 
 from holdfast.errors import ConfigError
-from holdfast.learner import Frame, Learner, Output
+from holdfast.learner import Frame, Learner, Output, outputs
 from holdfast.memory import Memory, NoMemory, Protocol
 from holdfast.method import make_readout
 from holdfast.readout import (
@@ -24,7 +24,6 @@ from holdfast.readout import (
     Readout,
     SharedGaussian,
     fit_softmax,
-    outputs,
 )
 from holdfast.readout.gaussian import _oracle_share
 from holdfast.recipes import make
@@ -87,9 +86,7 @@ def by_class(x, y):
 
 @pytest.mark.parametrize("sizes", [EVEN, UNEVEN])
 @pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
-def test_the_gaussian_is_discriminant_analysis_when_all_data_come_at_once(
-    fitted, sizes, shrinkage
-):
+def test_the_gaussian_is_discriminant_analysis_when_all_data_come_at_once(fitted, sizes, shrinkage):
     """sklearn divides the scatter by N, we by N - K; it weighs covariances by the priors."""
     (x, y), (test, _) = clouds(sizes), clouds((50,) * 4, seed=1)
     K, N = len(sizes), sum(sizes)

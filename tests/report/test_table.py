@@ -64,7 +64,7 @@ def test_both_matrices_stand_side_by_side_while_they_fit(tasks):
     text = shown(result)
     for i in range(tasks):
         pair = [[*a.matrix[i, : i + 1], a.after(i)] for a in (result.class_il, result.task_il)]
-        assert numbers(row(text, f"{i + 1} name")) == percents([*pair[0], *pair[1]])
+        assert numbers(row(text, f"{i + 1}: name")) == percents([*pair[0], *pair[1]])
 
 
 def test_ten_tasks_show_class_il_in_full_and_task_il_as_a_column():
@@ -73,7 +73,7 @@ def test_ten_tasks_show_class_il_in_full_and_task_il_as_a_column():
     for i in range(10):
         wanted = [*result.class_il.matrix[i, : i + 1], result.class_il.after(i)]
         wanted.append(result.task_il.after(i))
-        assert numbers(row(text, f"{i + 1} name")) == percents(wanted)
+        assert numbers(row(text, f"{i + 1}: name")) == percents(wanted)
 
 
 def test_twenty_tasks_fit_in_80_columns_without_decimals():
@@ -92,7 +92,7 @@ def test_a_matrix_wider_than_the_terminal_becomes_one_row_a_task():
     a, b = result.class_il, result.task_il
     for j in range(40):
         wanted = [a.matrix[j, j], a.matrix[-1, j], a.after(j), b.matrix[-1, j]]
-        assert numbers(row(text, f"{j + 1} name")) == percents(wanted)
+        assert numbers(row(text, f"{j + 1}: name")) == percents(wanted)
 
 
 def test_the_figures_are_those_of_the_matrices():
@@ -160,7 +160,7 @@ def test_names_are_text_and_no_markup_or_control_codes():
     text = shown(result)
     assert "[red]a[/red]" in text
     assert "b?[2Jc" in text
-    assert "2 猫, d e" in text
+    assert "2: 猫, d e" in text
 
 
 def test_names_are_counted_when_they_do_not_fit():
@@ -169,4 +169,4 @@ def test_names_are_counted_when_they_do_not_fit():
     assert shorten(["rhinoceros"], 6) == "rhino…"
     assert shorten([], 6) == ""
     assert label(4, [[]] * 5, 20) == "5"
-    assert label(0, [["cat", "deer"]], 3) == "1"
+    assert label(0, [["cat", "deer"]], 4) == "1"

@@ -19,7 +19,9 @@ def test_a_run_leaves_what_it_promises(tiny_stream, tiny_training, tmp_path):
         if isinstance(event, TaskDone):
             last.append(event)
 
-    result = run(recipes.make("fnc2"), tiny_stream, tiny_training, model=Model(width=4), watch=watch)
+    result = run(
+        recipes.make("fnc2"), tiny_stream, tiny_training, model=Model(width=4), watch=watch
+    )
     left = json.loads((tmp_path / "a" / "result.json").read_text())
     T = len(tiny_stream)
     assert left["status"] == "complete"

@@ -1,7 +1,7 @@
 """What is trained: backbone, projector, head, and the fixed prototypes."""
 
 from holdfast.learner.backbone import MLP, ConvNet, ResNet18, backbone
-from holdfast.learner.learner import GrowingHead, Learner, Output
+from holdfast.learner.learner import GrowingHead, Learner, Output, outputs
 from holdfast.learner.prototype import Frame, simplex_etf
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Output",
     "ResNet18",
     "backbone",
+    "outputs",
     "simplex_etf",
 ]

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from holdfast.learner.backbone import backbone
+from holdfast.stream.augment import to_float
+from holdfast.stream.rows import Rows
 
 
 class Output(NamedTuple):
@@ -111,3 +113,13 @@ class Learner(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.running_mean = module.running_var = module.num_batches_tracked = None
         return past
+
+
+@torch.no_grad()
+def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
+    """What the learner says of rows as they rest: in eval mode, without views, batch by batch."""
+    mode = learner.training
+    learner.eval()
+    pieces = [learner(to_float(piece.x)) for piece in rows.batches(batch)]
+    learner.train(mode)
+    return Output(*(torch.cat([p.float() for p in column]) for column in zip(*pieces)))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import ConfigError
+from holdfast.learner.learner import outputs
 from holdfast.memory.select import at_random, herding
 from holdfast.stream.rows import Rows, cat
 
@@ -142,8 +143,6 @@ class ClassBalanced(Memory):
     ) -> Tensor:
         if self.select == "random" or keep <= 0 or not len(rows):
             return at_random(len(rows), max(keep, 0), generator)
-        from holdfast.readout.readout import outputs
-
         return herding(torch.nn.functional.normalize(outputs(learner, rows).features, dim=1), keep)
 
 

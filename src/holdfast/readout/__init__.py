@@ -5,7 +5,7 @@ from holdfast.readout.gaussian import SharedGaussian
 from holdfast.readout.head import Head
 from holdfast.readout.nearest import NearestMean, NearestPrototype
 from holdfast.readout.probe import LinearProbe, fit_softmax
-from holdfast.readout.readout import Readout, outputs
+from holdfast.readout.readout import Readout
 
 __all__ = [
     "DriftMap",
@@ -17,5 +17,4 @@ __all__ = [
     "SharedGaussian",
     "fit_drift",
     "fit_softmax",
-    "outputs",
 ]

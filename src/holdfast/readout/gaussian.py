@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.learner.learner import Learner, Output
+from holdfast.learner.learner import Learner, Output, outputs
 from holdfast.memory.memory import Memory
 from holdfast.readout.drift import fit_drift
-from holdfast.readout.readout import Readout, Space, outputs
+from holdfast.readout.readout import Readout, Space
 from holdfast.stream.task import Task
 
 

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.learner.learner import Learner, Output
+from holdfast.learner.learner import Learner, Output, outputs
 from holdfast.learner.prototype import Frame
 from holdfast.memory.memory import Memory
-from holdfast.readout.readout import Readout, Space, outputs
+from holdfast.readout.readout import Readout, Space
 from holdfast.stream.task import Task
 
 

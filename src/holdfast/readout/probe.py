@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.learner.learner import Learner, Output
+from holdfast.learner.learner import Learner, Output, outputs
 from holdfast.memory.memory import Memory
-from holdfast.readout.readout import Readout, Space, outputs
+from holdfast.readout.readout import Readout, Space
 from holdfast.stream.rows import cat
 from holdfast.stream.task import Task
 

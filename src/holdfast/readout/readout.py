@@ -10,8 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.learner.learner import Learner, Output
-from holdfast.stream.augment import to_float
-from holdfast.stream.rows import Rows
 
 if TYPE_CHECKING:
     from holdfast.memory.memory import Memory
@@ -59,13 +57,3 @@ class Readout(nn.Module, ABC):
     def predict(self, out: Output) -> Tensor:
         """(N,) the class with the largest score: Class-IL inference."""
         return self.scores(out).argmax(1)
-
-
-@torch.no_grad()
-def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
-    """What the learner says of rows as they rest: in eval mode, without views, batch by batch."""
-    mode = learner.training
-    learner.eval()
-    pieces = [learner(to_float(piece.x)) for piece in rows.batches(batch)]
-    learner.train(mode)
-    return Output(*(torch.cat([p.float() for p in column]) for column in zip(*pieces)))

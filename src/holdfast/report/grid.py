@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib import colormaps, font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,6 +22,7 @@ from holdfast.report.table import figures, finished, label, percent, plain, shor
 from holdfast.result import Result
 
 DPI = 150
+MANY = 40  # with more tasks, a picture is read by its colours and names only some of them
 INK, MUTED, EMPTY = "#1f2529", "#6b757d", "#f1f3f4"
 ACCENT = LinearSegmentedColormap.from_list("accent", ["#f0f5f8", "#a7c7d8", "#4c8cae", "#14506f"])
 FONTS = (  # the first is matplotlib's own; the others serve letters it lacks, where installed
@@ -29,11 +31,13 @@ FONTS = (  # the first is matplotlib's own; the others serve letters it lacks, w
     "WenQuanYi Micro Hei", "Arial Unicode MS",
 )  # fmt: skip
 
+Places = Sequence[tuple[float, float]]
+
 
 def matrix_picture(result: Result, path: str | Path) -> None:
     """Write a PNG of both accuracy matrices: rows after task i, columns on task j, all seen last."""
     names, tasks = task_names(result), len(result.class_il.sizes)
-    cell = min(0.8, max(0.38, 7 / tasks))
+    cell = min(0.8, max(0.38, 7 / tasks)) if tasks <= MANY else 15 / tasks
     wide, high = (tasks + 1.3) * cell, tasks * cell
     pitch = max(wide + 0.6, 3.6)
     figure = _figure(pitch + wide, high)
@@ -42,15 +46,16 @@ def matrix_picture(result: Result, path: str | Path) -> None:
     _panel(ax, 0, cell, "Class-IL", result.class_il, names)
     _panel(ax, pitch, cell, "Task-IL", result.task_il, names)
     style = {"ha": "right", "va": "center_baseline"}
-    rows = [_write(ax, -0.1, -0.18, "after learning", 8.5, color=MUTED, **style)]
-    for task in range(tasks):
-        words = label(task, names, 30)
-        rows.append(_write(ax, -0.1, (task + 0.5) * cell, words, 8.5, **style))
+    rows = [
+        _write(ax, -0.1, (task + 0.5) * cell, label(task, names, 30), 8.5, **style)
+        for task in range(0, tasks, -(-tasks // MANY))
+    ]
+    rows.append(_write(ax, -0.1, -0.18, "after learning", 8.5, color=MUTED, **style))
     left = min(row.get_window_extent().x0 for row in rows) / DPI
     heading, below = _title(result, max(pitch + wide, pitch + 2.8) - left)
     below += "\nRows: after learning that task. Columns: accuracy in percent on each task."
     _write(ax, left, -0.8, below, 9, color=MUTED)
-    _write(ax, left, -0.91 - 0.15 * len(below.splitlines()), heading, 12, weight="bold")
+    _write(ax, left, -1.06 - 0.15 * below.count("\n"), heading, 12, weight="bold")
     _save(figure, path)
 
 
@@ -59,13 +64,14 @@ def _panel(
 ) -> None:
     """One matrix, its upper left corner at (x, 0) in inches, with its title and column labels."""
     tasks = len(accuracy.sizes)
-    for i, row in enumerate(accuracy.matrix.tolist()):
-        for j, value in enumerate(row[: i + 1]):
-            _cell(ax, x + j * cell, i * cell, cell, value)
-        _cell(ax, x + (tasks + 0.3) * cell, i * cell, cell, accuracy.after(i), "bold")
+    squares = [(i, j) for i in range(tasks) for j in range(i + 1)]
+    places, matrix = [(x + j * cell, i * cell) for i, j in squares], accuracy.matrix.tolist()
+    _cells(ax, cell, places, [matrix[i][j] for i, j in squares])
+    places = [(x + (tasks + 0.3) * cell, i * cell) for i in range(tasks)]
+    _cells(ax, cell, places, [accuracy.after(i) for i in range(tasks)], "bold")
     flat, low = tasks <= 6, tasks * cell + 0.1
     style = {"ha": "center", "va": "top", "rotation": 0 if flat else 90}
-    for task in range(tasks):
+    for task in range(0, tasks, -(-tasks // MANY)):
         words = _stacked(task, names) if flat else label(task, names, 22)
         _write(ax, x + (task + 0.48) * cell, low, words, 7.5, **style)
     words = "all\nseen" if flat else "all seen"
@@ -80,18 +86,27 @@ def _stacked(task: int, names: Sequence[list[str]]) -> str:
     """A task's number and its first class names, one on each line."""
     shown = [shorten([name], 14) for name in names[task][:3]]
     more = [f"+{len(names[task]) - 3}"] if len(names[task]) > 3 else []
-    return "\n".join([str(task + 1), *shown, *more])
+    return "\n".join([f"task {task + 1}", *shown, *more])
 
 
-def _cell(ax: Axes, x: float, y: float, size: float, value: float, weight: str = "normal") -> None:
-    """One square with its percentage; pale and without one where the run has not come so far."""
-    known, edge = value == value, size * 0.96
-    colour = to_hex(ACCENT(value)) if known else EMPTY
-    ax.add_patch(Rectangle((x, y), edge, edge, color=colour, linewidth=0))
-    if known:
-        digits, points = (1, 9) if size > 0.5 else (0, 7.5)
-        style = {"color": _ink(colour), "ha": "center", "va": "center_baseline", "weight": weight}
-        _write(ax, x + edge / 2, y + edge / 2, percent(value, digits), points, **style)
+def _cells(
+    ax: Axes, size: float, places: Places, values: Sequence[float], weight: str = "normal"
+) -> None:
+    """Squares with their percentage; pale and without one where the run has not come so far."""
+    colours = [to_hex(ACCENT(value)) if value == value else EMPTY for value in values]
+    edge = 0.96 * size
+    squares = [Rectangle(place, edge, edge) for place in places]
+    ax.add_collection(PatchCollection(squares, facecolors=colours, linewidths=0))
+    digits, points = (1, 9) if size > 0.5 else (0, 7.5)
+    for (x, y), value, colour in zip(places, values, colours, strict=True):
+        if value == value and size > 0.3:
+            style = {
+                "color": _ink(colour),
+                "weight": weight,
+                "ha": "center",
+                "va": "center_baseline",
+            }
+            _write(ax, x + edge / 2, y + edge / 2, percent(value, digits), points, **style)
 
 
 def _ink(colour: str) -> str:
@@ -103,7 +118,7 @@ def _ink(colour: str) -> str:
 def retention_picture(result: Result, path: str | Path) -> None:
     """Write a PNG of each task's accuracy as later tasks arrive, of everything seen, and of chance."""
     names, tasks, done = task_names(result), len(result.class_il.sizes), finished(result.class_il)
-    high = max(3.4, 0.2 * (done + 3))
+    high, named = max(3.4, 0.2 * (min(done, MANY) + 3)), tasks <= MANY
     figure = _figure(9, high + 1)
     ax = figure.add_axes((0.07, 0.6 / (high + 1), 0.66, high / (high + 1)))
     _axes(ax, tasks, names)
@@ -112,37 +127,38 @@ def retention_picture(result: Result, path: str | Path) -> None:
     for task in range(done):
         line = [row[task] for row in matrix[task:]]
         colour = to_hex(colormaps["viridis"](0.78 * task / max(1, tasks - 1)))
-        ax.plot(range(task, done), line, color=colour, lw=1.3, markersize=3.2, **style)
-        ends.append((line[-1], label(task, names, 24), colour))
+        lw, markersize = (1.3, 3.2) if named else (0.6, 0)
+        ax.plot(range(task, done), line, color=colour, lw=lw, markersize=markersize, **style)
+        ends += [(line[-1], label(task, names, 24), colour)] if named else []
     if done:
         seen = [100 * result.class_il.after(task) for task in range(done)]
         ax.plot(range(done), seen, color=INK, lw=3.2, markersize=5, zorder=4, **style)
         ends.append((seen[-1], "everything seen", INK))
     if chance := guessing(names)[:done]:
-        style |= {"marker": "_", "linestyle": ":", "zorder": 1}
+        style |= {"marker": "_", "linestyle": ":", "zorder": 1.7}
         ax.plot(range(len(chance)), chance, color=MUTED, lw=1.4, markersize=7, **style)
         ends.append((chance[-1], "chance", MUTED))
     _end_labels(ax, done - 1, sorted(ends, key=lambda end: end[0]), high)
     heading, below = _title(result, 8.8)
     left, unit = ax.get_xlim()[0], 104 / high
     _write(ax, left, 102 + 0.12 * unit, below, 9, color=MUTED)
-    lift = 0.22 + 0.15 * len(below.splitlines())
-    _write(ax, left, 102 + lift * unit, heading, 12, weight="bold")
+    lift = (0.37 + 0.15 * below.count("\n")) * unit
+    _write(ax, left, 102 + lift, heading, 12, weight="bold")
     _save(figure, path)
 
 
 def _axes(ax: Axes, tasks: int, names: Sequence[list[str]]) -> None:
     """Percent upwards, tasks to the right; class names under the ticks while they fit."""
     ax.set(xlim=(-0.12 * max(1, tasks / 8), max(tasks - 1, 1)), ylim=(-2, 102))
-    words = [_stacked(t, names) if tasks <= 6 else str(t + 1) for t in range(tasks)]
-    style: dict[str, Any] = {"fontsize": 8, "parse_math": False, "fontfamily": _families()}
-    ax.set_xticks(range(tasks), [_drawable(word) for word in words], color=INK, **style)
+    style: dict[str, Any] = {"size": 8, "parse_math": False, "usetex": False, "family": _families()}
+    shown = range(0, tasks, -(-tasks // 20))
+    words = [_drawable(_stacked(t, names) if tasks <= 6 else str(t + 1)) for t in shown]
+    ax.set_xticks(shown, words, color=INK, **style)
     ax.set_yticks(range(0, 101, 20), [f"{v}" for v in range(0, 101, 20)], color=INK, **style)
     ax.set_xlabel("after learning task", color=MUTED, **style)
     ax.set_ylabel("Class-IL accuracy (%)", color=MUTED, **style)
     ax.grid(axis="y", color=EMPTY, linewidth=1)
     ax.tick_params(length=0)
-    ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.spines["bottom"].set_color(MUTED)
 
@@ -201,15 +217,13 @@ def _title(result: Result, inches: float) -> tuple[str, str]:
     if done:
         class_il, task_il = (percent(figures(a)[0]) for a in (result.class_il, result.task_il))
         below += f": Class-IL accuracy {class_il} %, Task-IL {task_il} %"
-    rows = int(inches * 9.5), int(inches * 13)
-    return textwrap.fill(plain(heading), rows[0]), textwrap.fill(plain(f"{below}."), rows[1])
+    heading, below = plain(heading), plain(f"{below}.")
+    return textwrap.fill(heading, int(inches * 9.5)), textwrap.fill(below, int(inches * 13))
 
 
 def _figure(width: float, height: float) -> Figure:
     """A figure of its own, in inches, that no other part of the program can see."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return FigureCanvasAgg(Figure((width, height), DPI, facecolor="white")).figure
 
 
 def _write(ax: Axes, x: float, y: float, text: str, points: float, **style: Any) -> Text:
@@ -226,10 +240,10 @@ def _families() -> list[str]:
 @functools.cache
 def _drawable(text: str) -> str:
     fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _families()]
-    known = {c for c in text for font in fonts if font.get_char_index(ord(c))} | {"\n"}
+    known = {c for c in text if c == "\n" or any(f.get_char_index(ord(c)) for f in fonts)}
     return "".join(c if c in known else "□" for c in text)
 
 
 def _save(figure: Figure, path: str | Path) -> None:
-    style: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.2}
-    figure.savefig(path, format="png", metadata={"Software": None}, **style)
+    tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.2}
+    figure.savefig(path, format="png", metadata={"Software": None}, **tight)

@@ -92,7 +92,7 @@ class Watch:
         name = set_cell_size(names[task], max(map(cell_len, names)))
         class_il, task_il = result.class_il.after(task), result.task_il.after(task)
         line = Text.assemble(
-            (f"task {task + 1}/{tasks}  ", f"bold {ACCENT}" if self.bars else ""),
+            (f"task {task + 1}/{tasks}  ", f"bold {ACCENT}" if self.bars is not None else ""),
             f"{name}  class-il {percent(class_il):>5}  task-il {percent(task_il):>5}  ",
             f"{clock(seconds):>8}",
         )

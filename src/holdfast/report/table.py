@@ -174,9 +174,10 @@ def label(task: int, names: Sequence[Sequence[str]], room: int) -> str:
     """A task by its number and as many of its class names as fit.
 
     >>> label(1, [["cat"], ["deer", "dog", "frog"]], 14)
-    '2 deer, +2'
+    '2: deer, +2'
     """
-    return f"{task + 1} {shorten(names[task], room - len(f'{task + 1} '))}".rstrip()
+    shown = shorten(names[task], room - len(f"{task + 1}: "))
+    return f"{task + 1}: {shown}" if shown else f"{task + 1}"
 
 
 def shorten(names: Sequence[str], room: int) -> str:

@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from holdfast.report.grid import matrix_picture, retention_picture
 from safetensors.torch import save_file
 
 from holdfast.errors import ConfigError
 from holdfast.events import Epoch, Event
+from holdfast.report.grid import matrix_picture, retention_picture
 from holdfast.result import Result
 
 

@@ -2,7 +2,17 @@
 
 from holdfast.stream.augment import Augment, to_float, views
 from holdfast.stream.rows import Rows, cat
-from holdfast.stream.source import Source, digits, from_arrays, from_path, load, source, validation
+from holdfast.stream.sets import AUGMENTS, suited, views_named
+from holdfast.stream.source import (
+    Source,
+    digits,
+    from_arrays,
+    from_path,
+    limit,
+    load,
+    source,
+    validation,
+)
 from holdfast.stream.split import (
     class_incremental,
     domain_incremental,
@@ -10,7 +20,6 @@ from holdfast.stream.split import (
     make_stream,
 )
 from holdfast.stream.task import Stream, Task
-from holdfast.stream.sets import AUGMENTS, suited, views_named
 
 __all__ = [
     "AUGMENTS",
@@ -26,6 +35,7 @@ __all__ = [
     "from_arrays",
     "from_path",
     "instance_incremental",
+    "limit",
     "load",
     "make_stream",
     "source",
