@@ -128,6 +128,15 @@ def test_a_diverging_run_names_the_term_and_keeps_what_was_learned(capsys, tmp_p
     assert (tmp_path / "here" / "learner.safetensors").exists()
 
 
+def test_a_run_that_stops_in_its_first_task_still_leaves_a_readable_result(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(FocalCollapse, "value", lambda self, part, step: step.zero / 0)
+    assert "task 1" in complaint(capsys, "run", "fnc2", *FAST, "--out", "here")
+    left = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert left["tasks"] == [] and left["class_il"]["final"] is None
+
+
 def test_quiet_prints_nothing(capsys):
     assert main(["run", "finetune", *FAST, "--quiet"]) == 0
     assert capsys.readouterr().out == ""
@@ -151,6 +160,15 @@ def test_also_reads_the_same_network_under_its_own_protocol(tmp_path):
         "gaussian": "strict",
         "prototype": "strict",
     }
+
+
+@pytest.mark.parametrize("scenario", ["permuted", "rotated", "instance"])
+def test_the_same_classes_may_come_again(scenario, tmp_path):
+    flags = ["--scenario", scenario, "--tasks", "2", *FAST, "--quiet", "--out", "here"]
+    assert main(["run", "fnc2", *flags, "--protocol", "buffer", "--images", "20"]) == 0
+    left = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert left["class_il"]["matrix"] == left["task_il"]["matrix"]
+    assert left["memory"]["images"] == 20
 
 
 def test_a_folder_of_images_is_learned(tmp_path):

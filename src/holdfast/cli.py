@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import io
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.allocator import keep_freed_memory
+from holdfast.engine import Work
 from holdfast.errors import HoldfastError, unknown
+from holdfast.options import parse
+from holdfast.presets import Preset, preset
 from holdfast.recipes import RECIPES, make
+from holdfast.report import Watch, progress_mode, summary
+from holdfast.store import RunFolder, fresh
+from holdfast.stream.sets import views_named
 
 USAGE = """\
 holdfast: teach a network new classes from the new data alone, and see what it kept.
@@ -29,6 +39,8 @@ First result: holdfast run fnc2 --stream digits"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if it succeeded, 2 for what the user can put right, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a class name may not fit the terminal's encoding
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return dispatch(arguments)
@@ -79,23 +91,18 @@ def run(arguments: list[str], console: Console) -> int:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for flag, default in (("--preset", "auto"), ("--stream", "digits")):
+    for flag, default in (("--preset", "auto"), ("--stream", "digits"), ("--data", None)):
         first.add_argument(flag, default=default)
     known, _ = first.parse_known_args(flags)
-    from holdfast.options import parse
-    from holdfast.presets import preset
-
+    if known.data and known.stream == "digits":  # local data are called by their folder's name
+        known.stream = Path(known.data).resolve().name
     chosen = preset(known.preset, known.stream)
     return perform(name, parse(RECIPES[name], chosen, flags), chosen, console)
 
 
-def perform(name: str, options, preset, console: Console) -> int:
+def perform(name: str, options: Any, preset: Preset, console: Console) -> int:
     """Carry out a run that has been read from flags."""
-    from holdfast.engine import Work
-    from holdfast.report import Watch, progress_mode, summary
-    from holdfast.store import RunFolder, fresh
-    from holdfast.stream.sets import views_named
-
+    keep_freed_memory()
     method = make(name, **dataclasses.asdict(options.recipe))
     protocol = options.run.protocol_for(method)
     stream = options.stream.make(preset)
@@ -114,6 +121,8 @@ def perform(name: str, options, preset, console: Console) -> int:
     folder = RunFolder(
         options.run.out or fresh(name, stream.name, str(protocol)), options.run.overwrite
     )
+    if not options.run.quiet:
+        console.print(_opening(work, preset.name))
     epochs = [options.training.epochs_of(task.index) for task in stream]
     try:
         with Watch(progress_mode(console, options.run.quiet), console, epochs) as watch:
@@ -127,6 +136,17 @@ def perform(name: str, options, preset, console: Console) -> int:
     if not options.run.quiet:
         console.print(summary(work.result, folder.path))
     return 0
+
+
+def _opening(work: Work, preset: str) -> str:
+    """What is about to happen, in a line."""
+    stream, weights = work.stream, sum(p.numel() for p in work.learner.parameters())
+    images = sum(len(task.train) for task in stream)
+    return (
+        f"{work.method.name} on {stream.name}: {len(stream)} tasks, {len(stream.names)} classes, "
+        f"{images:,} training samples; {weights:,} weights on {work.fabric.device}; "
+        f"protocol {work.protocol}, preset {preset}"
+    )
 
 
 COMMANDS: dict[str, Callable[[list[str], Console], int]] = {"run": run, "recipes": recipes}

@@ -15,6 +15,7 @@ class Preset:
     """Defaults of a run; every one of them can be overridden by its own flag.
 
     Attributes:
+        name: as the command line calls it.
         provenance: where the numbers come from.
         tasks: the stream is cut into.
         per_class, test_per_class: images used of each class; 0 is all.
@@ -24,6 +25,7 @@ class Preset:
         trainings: settings of the training that a recipe has for itself.
     """
 
+    name: str
     provenance: str
     tasks: int = 5
     per_class: int = 0
@@ -40,6 +42,7 @@ class Preset:
 
 
 QUICK = Preset(
+    "quick",
     "chosen on validation parts of the digits' training images; a run takes seconds on two cores",
     training=Training(epochs=10, first_epochs=20, batch=64, lr=0.005, warmup=1),
     recipes={"supcon": {"tau": 0.5}, "co2l": {"tau": 0.5}, "fnc2": {"tau": 0.5}},
@@ -47,6 +50,7 @@ QUICK = Preset(
 )
 
 DESK = Preset(
+    "desk",
     "chosen on validation parts of CIFAR-10's training images so that methods separate within "
     "15 minutes on two cores; not comparable with published figures",
     per_class=500,
@@ -68,6 +72,7 @@ _PAPER = (
 )
 
 PAPER_CIFAR10 = Preset(
+    "paper",
     _PAPER,
     tasks=5,
     training=Training(epochs=100, first_epochs=500, batch=512, lr=0.5, warmup=10),

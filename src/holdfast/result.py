@@ -137,7 +137,7 @@ class Result:
 
     def to_json(self) -> str:
         """The text of result.json."""
-        return json.dumps(self.to_dict(), indent=2, default=str) + "\n"
+        return json.dumps(self.to_dict(), indent=2, default=str, allow_nan=False) + "\n"
 
 
 def environment() -> dict[str, object]:

@@ -64,9 +64,13 @@ class Protocol:
             made = own if own.keeps else ClassBalanced()
             made.capacity = self.images
             return made
-        if own.keeps:
+        if own.keeps and own.use != "readout":
             raise ConfigError(
                 f"this recipe rehearses stored images, which the protocol {self.kind} does not allow: "
                 "use --protocol buffer --images 200."
             )
-        return NoMemory() if self.kind == "strict" else ClassBalanced(self.images, use="readout")
+        if self.kind == "strict":
+            return NoMemory()
+        made = own if own.keeps else ClassBalanced(use="readout")
+        made.capacity = self.images
+        return made

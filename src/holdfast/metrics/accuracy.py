@@ -17,7 +17,8 @@ class Accuracy:
         matrix: (T, T), lower triangle filled.
         sizes: (T,) test-set sizes, which weigh the averages when tasks are uneven.
 
-    A figure that is not defined (forgetting after one task) is None, never 0.
+    A figure that is not defined (forgetting after one task) is None, never 0; while tasks are
+    missing, the final figures are NaN.
 
     >>> a = Accuracy(torch.tensor([[1.0, torch.nan], [0.5, 0.9]]), torch.tensor([10, 10]))
     >>> [round(v, 3) for v in (a.final, a.average, a.forgetting, a.backward_transfer)]
@@ -68,7 +69,7 @@ class Accuracy:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
+    return None if value is None or value != value else round(value, 6)
 
 
 def accuracies(
