@@ -1,5 +1,6 @@
 """What the documents show runs, and says what they say it says."""
 
+import itertools
 import re
 import runpy
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_the_readmes_commands_are_understood(capsys, tmp_path, monkeypatch):
     for recipe, flags in shown:
         words = flags.split()
         named = {
-            a: b for a, b in zip(words, words[1:], strict=False) if a in ("--preset", "--stream")
+            a: b for a, b in itertools.pairwise(words) if a in ("--preset", "--stream")
         }
         chosen = preset(named.get("--preset", "auto"), named.get("--stream", "digits"))
         assert parse(RECIPES[recipe], chosen, words)
