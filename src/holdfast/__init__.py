@@ -5,6 +5,12 @@ is remembered (`memory`) and how classes are decided (`readout`). One loop (`run
 with it and returns a `Result` that says what was stored, seen and measured.
 """
 
+import os
+
+# Threads that wait by spinning slow a busy machine down many times over; this must stand before
+# torch starts them, and leaves a choice already made alone.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from holdfast import anchor, learner, loss, memory, metrics, readout, recipes, stream
 from holdfast.engine import run
 from holdfast.errors import ConfigError, DataError, DivergedError, HoldfastError, ProtocolError
