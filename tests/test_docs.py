@@ -36,9 +36,7 @@ def test_the_readmes_commands_are_understood(capsys, tmp_path, monkeypatch):
     assert len(shown) >= 4
     for recipe, flags in shown:
         words = flags.split()
-        named = {
-            a: b for a, b in itertools.pairwise(words) if a in ("--preset", "--stream")
-        }
+        named = {a: b for a, b in itertools.pairwise(words) if a in ("--preset", "--stream")}
         chosen = preset(named.get("--preset", "auto"), named.get("--stream", "digits"))
         assert parse(RECIPES[recipe], chosen, words)
 

@@ -280,6 +280,13 @@ def test_feature_vectors(name, vector_stream):
     assert float(work.result.readings["gaussian"].class_il.matrix[0, 0]) > 0.7
 
 
+def test_one_image_at_a_time_in_a_network_that_ends_in_one_pixel(single_stream):
+    """Batch norm needs two values a channel: a lone image is seen in two views."""
+    model = Model("resnet18", width=2)
+    work = learned(make("finetune"), single_stream, replace(TRAINING, batch=1), model=model)
+    assert all_finite(work)
+
+
 @pytest.fixture(scope="module")
 def tiny_source(tiny_stream):
     sides = [torch.cat([getattr(getattr(task, side), column) for task in tiny_stream])
@@ -360,6 +367,26 @@ def test_a_readout_follows_drift_alike_whatever_batch_norm_the_terms_see(tiny_st
     assert results[0].holdings.past_floats > 0
 
 
+@pytest.mark.parametrize("mode", ["eval", "batch"])
+def test_a_readout_is_given_the_network_as_it_was_evaluated(mode, tiny_stream):
+    """Not as the terms see it: its features must be those that the statistics were made of."""
+    pairs, x = [], torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    class Compare(SharedGaussian):
+        def fit(self, learner, task, memory, seen, past=None):
+            super().fit(learner, task, memory, seen, past)
+            if past is not None:
+                pairs.append((self.said, past(x).features))
+            self.said = learner.eval()(x).features.detach()
+            learner.train()
+
+    model = Model(width=4, past_mode=mode)
+    learned(make("co2l"), tiny_stream, model=model, readout=Compare())
+    assert len(pairs) == 2
+    for then, now in pairs:
+        assert torch.equal(then, now)
+
+
 class Broken(Term):
     """A term that is not a number in the second task."""
 
@@ -436,6 +463,21 @@ def test_a_head_made_for_all_classes_scores_those_seen(tiny_stream):
             out = work.learner.eval()(torch.rand(3, 1, 8, 8))
             assert out.logits.shape == (3, 6)
             assert work.readouts["head"].scores(out).shape == (3, 2 * event.task + 2)
+
+
+def test_a_watcher_may_leave_the_learner_in_any_mode(tiny_stream):
+    work = work_of(make("finetune"), tiny_stream)
+    for event in work.learn():
+        if isinstance(event, TaskDone):
+            event.learner.eval()
+    assert same_bits(bits(work.learner), bits(learned(make("finetune"), tiny_stream).learner))
+
+
+def test_the_first_task_decides_how_inputs_are_normalised(tiny_stream):
+    work = learned(make("finetune"), tiny_stream)
+    x = tiny_stream[0].train.x.double() / 255
+    torch.testing.assert_close(work.learner.mean.double(), x.mean((0, 2, 3)))
+    torch.testing.assert_close(work.learner.std.double(), x.std((0, 2, 3), correction=0))
 
 
 def test_events_tell_the_whole_story(tiny_stream):

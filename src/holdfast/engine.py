@@ -138,6 +138,7 @@ class Work:
                 torch.manual_seed(seed_of(self.seed, "head", task.index))
                 self.learner.head.grow(max(self.stream.seen(task.index)) + 1)
             yield from self._epochs(task)
+            check_weights(self.learner, task)
             self._consolidate(task)
             self._evaluate(task)
             self._note(task, time.perf_counter() - started)
@@ -211,7 +212,7 @@ class Work:
         if any(readout.needs_past for readout in self.readouts.values()):
             shared = self.past if self.model.past_mode == "eval" else None
             self.before = shared or self.learner.freeze()
-        kept = self._kept() | {"learner": self.learner, "past": self.past}
+        kept = self._kept() | self.readouts | {"learner": self.learner, "past": self.past}
         forbid_images(kept, task.train, str(self.protocol))
         if self.protocol.kind == "strict":
             forbid_images({"memory": self.memory}, task.train, "strict")
@@ -272,3 +273,13 @@ def check_finite(loss: Tensor, step: Step) -> None:
         f"the loss term {' and '.join(guilty) or 'sum'} became {loss.item()} in task {step.task + 1}, "
         f"epoch {step.epoch + 1} of {step.epochs}: lower --lr or raise the temperatures."
     )
+
+
+def check_weights(learner: Learner, task: Task) -> None:
+    """Stop before a network that the last update destroyed is taken for learned (DivergedError)."""
+    broken = [name for name, w in learner.named_parameters() if not bool(torch.isfinite(w).all())]
+    if broken:
+        raise DivergedError(
+            f"the weights {broken[0]} are not finite after the last update of task {task.index + 1}: "
+            "lower --lr or raise the temperatures."
+        )

@@ -120,10 +120,11 @@ def forbid_images(parts: Mapping[str, object], rows: Rows, protocol: str) -> Non
     Raises:
         ProtocolError: naming the part and what it holds.
     """
+    samples = Samples(rows.x)
     for path, held in reachable(parts):
         if isinstance(held, Rows):
             what = f"{held.images} samples"
-        elif isinstance(held, Tensor) and _holds_samples(held, rows.x):
+        elif isinstance(held, Tensor) and samples.held_in(held):
             what = f"samples in a tensor of shape {tuple(held.shape)}"
         else:
             continue
@@ -133,29 +134,37 @@ def forbid_images(parts: Mapping[str, object], rows: Rows, protocol: str) -> Non
         )
 
 
-def _holds_samples(held: Tensor, x: Tensor) -> bool:
-    if not held.numel() or not len(x):
-        return False
-    if held.dtype == torch.uint8 or (x.ndim == 4 and held.shape[-3:] == x.shape[1:]):
-        return True
-    width = x[0].numel()
-    if held.numel() % width or held.dtype == torch.bool:
-        return False
-    rows = held.detach().to(x.device).reshape(-1, width).double()
-    inputs = x.flatten(1).double()
-    rows, inputs = (
-        rows[rows.std(1) > 0],
-        inputs[inputs.std(1) > 0],
-    )  # a blank image identifies nobody
-    return any(_share_a_row(rows, inputs / unit) for unit in (1, 255))
+class Samples:
+    """Inputs by which a tensor that holds some of them can be recognised, in any layout of rows.
 
+    Args:
+        x: (N, ...) uint8 pixels or float features.
+    """
 
-def _share_a_row(rows: Tensor, inputs: Tensor) -> bool:
-    """Whether some row stands in both tables, to 1e-6: by one projection, then in full."""
-    if not len(rows) or not len(inputs):
+    def __init__(self, x: Tensor):
+        self.shape, self.rows = x.shape[1:], x.flatten(1)
+        width = self.rows.shape[1]
+        self.direction = torch.linspace(-1, 1, width, dtype=torch.float64, device=x.device).cos()
+        marks = [piece.double() @ self.direction for piece in self.rows.split(1024)]
+        self.marks, self.order = torch.cat(marks).sort()
+
+    def held_in(self, held: Tensor) -> bool:
+        """Whether a tensor looks like inputs, or contains one of these, raw or divided by 255."""
+        if not held.numel() or not len(self.rows):
+            return False
+        if held.dtype == torch.uint8 or (len(self.shape) == 3 and held.shape[-3:] == self.shape):
+            return True
+        if held.numel() % self.rows.shape[1] or held.dtype == torch.bool:
+            return False
+        rows = held.detach().to(self.rows.device).reshape(-1, self.rows.shape[1]).double()
+        rows = rows[rows.std(1) > 0]  # a blank image identifies nobody
+        return len(rows) > 0 and any(self._found(rows * unit) for unit in (1, 255))
+
+    def _found(self, rows: Tensor) -> bool:
+        """By one projection for the nearest inputs, then in full against those."""
+        place = torch.searchsorted(self.marks, rows @ self.direction).clamp_max(len(self.marks) - 1)
+        for neighbour in (place, (place - 1).clamp_min(0)):
+            difference = self.rows[self.order[neighbour]].double() - rows
+            if bool((difference.abs().amax(1) < 1e-3 * rows.abs().amax(1)).any()):
+                return True
         return False
-    direction = torch.linspace(-1, 1, rows.shape[1], dtype=rows.dtype, device=rows.device).cos()
-    marks, order = (inputs @ direction).sort()
-    place = torch.searchsorted(marks, rows @ direction).clamp_max(len(marks) - 1)
-    neighbours = torch.stack([place, (place - 1).clamp_min(0)])
-    return bool(((inputs[order[neighbours]] - rows).abs().amax(-1) < 1e-6).any())
