@@ -227,9 +227,9 @@ class RogueRule(Rule):
 
 
 class RogueReadout(Head):
-    def fit(self, learner, task, memory, seen, past=None):
-        super().fit(learner, task, memory, seen, past)
-        self.kept = task.train.x.clone()
+    def fit(self, lesson):
+        super().fit(lesson)
+        self.kept = lesson.task.train.x.clone()
 
 
 def test_a_term_that_keeps_images_stops_the_run(name, tiny_stream):
@@ -373,12 +373,12 @@ def test_a_readout_is_given_the_network_as_it_was_evaluated(mode, tiny_stream):
     pairs, x = [], torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
     class Compare(SharedGaussian):
-        def fit(self, learner, task, memory, seen, past=None):
-            super().fit(learner, task, memory, seen, past)
-            if past is not None:
-                pairs.append((self.said, past(x).features))
-            self.said = learner.eval()(x).features.detach()
-            learner.train()
+        def fit(self, lesson):
+            super().fit(lesson)
+            if lesson.past is not None:
+                pairs.append((self.said, lesson.past(x).features))
+            self.said = lesson.learner.eval()(x).features.detach()
+            lesson.learner.train()
 
     model = Model(width=4, past_mode=mode)
     learned(make("co2l"), tiny_stream, model=model, readout=Compare())
@@ -448,9 +448,9 @@ def test_parts_are_consolidated_once_a_task_in_order(tiny_stream):
             calls.append(("rule", task.index))
 
     class NotedReadout(Head):
-        def fit(self, learner, task, *rest):
-            calls.append(("readout", task.index))
-            super().fit(learner, task, *rest)
+        def fit(self, lesson):
+            calls.append(("readout", lesson.task.index))
+            super().fit(lesson)
 
     learned(Method(NotedTerm(), [NotedRule()]), tiny_stream, readout=NotedReadout())
     assert calls == [(part, t) for t in range(3) for part in ("term", "rule", "readout")]

@@ -22,7 +22,7 @@ from holdfast.memory.meter import forbid_images, measure
 from holdfast.memory.protocol import Protocol
 from holdfast.method import Method, make_readout
 from holdfast.metrics.accuracy import accuracies
-from holdfast.readout.readout import Readout
+from holdfast.readout.readout import Lesson, Readout
 from holdfast.result import Result, TaskNote, peak_memory
 from holdfast.settings import Machine, Model, Training
 from holdfast.step import Forward, Step
@@ -205,8 +205,10 @@ class Work:
             part.consolidate(self.learner, task)
         generator = generator_of(self.fabric.device, self.seed, "memory", task.index)
         self.memory.consolidate(self.learner, task, generator)
+        seen = self.stream.seen(task.index)
+        lesson = Lesson(self.learner, task, self.memory, seen, self.before)
         for readout in self.readouts.values():
-            readout.fit(self.learner, task, self.memory, self.stream.seen(task.index), self.before)
+            readout.fit(lesson)
         if any(term.needs_past for term in self.method.terms):
             self.past = self.learner.freeze(self.model.past_mode)
         if any(readout.needs_past for readout in self.readouts.values()):

@@ -56,6 +56,7 @@ DESK = Preset(
     per_class=500,
     training=Training(epochs=25, first_epochs=50, batch=128, lr=0.1, warmup=2),
     model=Model(width=16),
+    recipes={"fnc2": {"alpha": "delayed:8,20"}},
 )
 
 _SCALE = 0.5 / 0.07

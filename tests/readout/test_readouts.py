@@ -18,6 +18,7 @@ from holdfast.memory import Memory, NoMemory, Protocol
 from holdfast.method import make_readout
 from holdfast.readout import (
     Head,
+    Lesson,
     LinearProbe,
     NearestMean,
     NearestPrototype,
@@ -66,7 +67,7 @@ def fitted(task, identity):
         for index, (x, y) in enumerate(tables):
             seen |= set(y.tolist())
             now = task(x, y, index, 1000 * index)
-            readout.fit(identity, now, memory or NoMemory(), tuple(sorted(seen)))
+            readout.fit(Lesson(identity, now, memory or NoMemory(), tuple(sorted(seen))))
         return readout
 
     return fit
@@ -149,8 +150,8 @@ def test_a_network_that_did_not_move_leaves_the_statistics(fitted, task, identit
     x, y = clouds(UNEVEN)
     still, told = (fitted(SharedGaussian(shrinkage=0.1), (x, y)) for _ in range(2))
     again = task(x + 0.5, y, 1)
-    still.fit(identity, again, NoMemory(), (0, 1, 2, 3))
-    told.fit(identity, again, NoMemory(), (0, 1, 2, 3), identity)
+    still.fit(Lesson(identity, again, NoMemory(), (0, 1, 2, 3)))
+    told.fit(Lesson(identity, again, NoMemory(), (0, 1, 2, 3), identity))
     for name in ("count", "sum", "moment"):
         assert_close(told.statistics[name], still.statistics[name])
 
@@ -174,11 +175,11 @@ def test_statistics_follow_a_network_that_moved_by_an_affine_map(fitted, task, i
     moved = fitted(SharedGaussian(shrinkage=0.0), (x[old], y[old]))
     stale = fitted(SharedGaussian(shrinkage=0.0, drift=False), (x[old], y[old]))
     right = SharedGaussian(shrinkage=0.0)
-    right.fit(Turned(), task(x[old], y[old]), NoMemory(), (0, 1))
+    right.fit(Lesson(Turned(), task(x[old], y[old]), NoMemory(), (0, 1)))
     later = task(x[new], y[new], 1)
     for readout in (moved, stale, right):
         past = identity if readout is moved else Turned() if readout is right else None
-        readout.fit(Turned(), later, NoMemory(), (0, 1, 2, 3), past)
+        readout.fit(Lesson(Turned(), later, NoMemory(), (0, 1, 2, 3), past))
     for found, expected in zip(moved.covariance(), right.covariance()):
         assert_close(found, expected, rtol=0.02, atol=0.02)
     assert float((stale.covariance()[0] - right.covariance()[0]).abs().max()) > 1
@@ -259,13 +260,13 @@ def test_the_probe_learns_from_stored_rows_of_earlier_tasks_only(fitted, task, i
     memory.rows = task(x[old], y[old], 0).train
     late = task(x[~old], y[~old], 1)
     probe = LinearProbe()
-    probe.fit(identity, late, memory, (0, 1, 2, 3))
+    probe.fit(Lesson(identity, late, memory, (0, 1, 2, 3)))
     whole = fitted(LinearProbe(), (x, y))
     assert_close(
         probe.scores(said(x)).softmax(1), whole.scores(said(x)).softmax(1), rtol=0, atol=1e-3
     )
     memory.rows = replace(memory.rows, task=torch.ones_like(memory.rows.task))
-    probe.fit(identity, late, memory, (0, 1, 2, 3))
+    probe.fit(Lesson(identity, late, memory, (0, 1, 2, 3)))
     assert set(probe.predict(said(x)).tolist()) <= {2, 3}
 
 
@@ -337,7 +338,7 @@ def test_a_fresh_readout_goes_on_alike(fitted, task, identity, readout, request)
     fresh = READOUTS[request.node.callspec.id]()
     fresh.load_state_dict(readout.state_dict())
     for one in (readout, fresh):
-        one.fit(identity, task(x[~first], y[~first], 1), NoMemory(), (0, 1, 2, 3))
+        one.fit(Lesson(identity, task(x[~first], y[~first], 1), NoMemory(), (0, 1, 2, 3)))
     assert torch.equal(fresh.scores(said(x)), readout.scores(said(x)))
 
 

@@ -6,14 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.learner.learner import Learner, Output, outputs
-from holdfast.memory.memory import Memory
 from holdfast.readout.drift import fit_drift
-from holdfast.readout.readout import Readout, Space
-from holdfast.stream.task import Task
+from holdfast.readout.readout import Lesson, LinearReadout, Space
 
 
-class SharedGaussian(Readout):
+class SharedGaussian(LinearReadout):
     """Classes as Gaussians with one covariance: argmax_k x.S^-1 m_k - 1/2 m_k.S^-1 m_k, equal priors.
 
     What is stored: K counts, K f sums and the f^2 second moment, in float64; adding tasks in any
@@ -30,39 +27,30 @@ class SharedGaussian(Readout):
     """
 
     def __init__(self, on: Space = "features", shrinkage: float | None = None, drift: bool = True):
-        super().__init__()
-        self.on: Space = on
+        super().__init__(on)
         self.needs_past = drift
         self.name = "gaussian" if drift else "stale-gaussian"
         self.residuals: list[float | None] = []
         self.shrinkage = shrinkage
         self.statistics: dict[str, Tensor] = {}
-        self.solved: dict[str, Tensor] = {}
 
-    def fit(
-        self,
-        learner: Learner,
-        task: Task,
-        memory: Memory,
-        seen: tuple[int, ...],
-        past: Learner | None = None,
-    ) -> None:
+    def fit(self, lesson: Lesson) -> None:
         """Add the task's rows to the counts, sums and second moment, and solve."""
-        x = getattr(outputs(learner, task.train), self.on).double()
-        if self.needs_past and past is not None and self.statistics:
-            self._move(getattr(outputs(past, task.train), self.on).double(), x)
+        x, y = getattr(lesson.out, self.on).double(), lesson.task.train.y
+        if self.needs_past and self.statistics and lesson.past_out is not None:
+            self._move(getattr(lesson.past_out, self.on).double(), x)
         known = self.statistics
-        count = x.new_zeros(max(seen) + 1)
-        sums = x.new_zeros(max(seen) + 1, x.shape[1])
+        count = x.new_zeros(lesson.classes)
+        sums = x.new_zeros(lesson.classes, x.shape[1])
         moment = x.T @ x
         if known:
             count[: len(known["count"])] = known["count"]
             sums[: len(known["sum"])] = known["sum"]
             moment = moment + known["moment"]
-        count = count.index_add(0, task.train.y, torch.ones_like(x[:, 0]))
+        count = count.index_add(0, y, torch.ones_like(x[:, 0]))
         self.statistics = {
             "count": count,
-            "sum": sums.index_add(0, task.train.y, x),
+            "sum": sums.index_add(0, y, x),
             "moment": moment,
         }
         self.solved = self._solve()
@@ -92,10 +80,6 @@ class SharedGaussian(Readout):
         means, covariance = self.covariance()
         weight = torch.linalg.solve(covariance, means.T).T
         return {"weight": weight.float(), "bias": (-0.5 * (weight * means).sum(1)).float()}
-
-    def scores(self, out: Output) -> Float[Tensor, "n k"]:
-        """The linear discriminants."""
-        return getattr(out, self.on) @ self.solved["weight"].T + self.solved["bias"]
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The statistics."""

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.learner.learner import Learner, Output
-from holdfast.readout.readout import Readout
-
-if TYPE_CHECKING:
-    from holdfast.memory.memory import Memory
-    from holdfast.stream.task import Task
+from holdfast.learner.learner import Output
+from holdfast.readout.readout import Lesson, Readout
 
 
 class Head(Readout):
@@ -24,16 +18,9 @@ class Head(Readout):
         super().__init__()
         self.seen: int | None = None
 
-    def fit(
-        self,
-        learner: Learner,
-        task: Task,
-        memory: Memory,
-        seen: tuple[int, ...],
-        past: Learner | None = None,
-    ) -> None:
+    def fit(self, lesson: Lesson) -> None:
         """Only the number of classes is needed: a head may be wider from the start."""
-        self.seen = max(seen) + 1
+        self.seen = lesson.classes
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """The logits."""

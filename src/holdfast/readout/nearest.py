@@ -7,11 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.learner.learner import Learner, Output, outputs
+from holdfast.learner.learner import Output
 from holdfast.learner.prototype import Frame
-from holdfast.memory.memory import Memory
-from holdfast.readout.readout import Readout, Space
-from holdfast.stream.task import Task
+from holdfast.readout.readout import Lesson, Readout, Space
 
 
 class NearestPrototype(Readout):
@@ -23,16 +21,9 @@ class NearestPrototype(Readout):
         super().__init__()
         self.frame, self.seen = frame, 0
 
-    def fit(
-        self,
-        learner: Learner,
-        task: Task,
-        memory: Memory,
-        seen: tuple[int, ...],
-        past: Learner | None = None,
-    ) -> None:
+    def fit(self, lesson: Lesson) -> None:
         """Only the number of classes is needed."""
-        self.seen = max(seen) + 1
+        self.seen = lesson.classes
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """z.q_k."""
@@ -61,19 +52,12 @@ class NearestMean(Readout):
         self.on: Space = on
         self.sums: Tensor = torch.zeros(0, 0)
 
-    def fit(
-        self,
-        learner: Learner,
-        task: Task,
-        memory: Memory,
-        seen: tuple[int, ...],
-        past: Learner | None = None,
-    ) -> None:
+    def fit(self, lesson: Lesson) -> None:
         """Add the task's rows to their classes' sums; a class that comes again is merged."""
-        x = functional.normalize(getattr(outputs(learner, task.train), self.on), dim=1)
-        sums = x.new_zeros(max(seen) + 1, x.shape[1])
+        x = functional.normalize(getattr(lesson.out, self.on), dim=1)
+        sums = x.new_zeros(lesson.classes, x.shape[1])
         sums[: len(self.sums)] = self.sums if len(self.sums) else 0
-        self.sums = sums.index_add(0, task.train.y, x)
+        self.sums = sums.index_add(0, lesson.task.train.y, x)
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """Cosine with each class mean."""

@@ -7,11 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.learner.learner import Learner, Output, outputs
-from holdfast.memory.memory import Memory
-from holdfast.readout.readout import Readout, Space
-from holdfast.stream.rows import cat
-from holdfast.stream.task import Task
+from holdfast.learner.learner import outputs
+from holdfast.readout.readout import Lesson, LinearReadout, Space
 
 
 def balanced(y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -54,7 +51,7 @@ def fit_softmax(
     return weight.detach(), bias.detach()
 
 
-class LinearProbe(Readout):
+class LinearProbe(LinearReadout):
     """Class-balanced linear classifier on the current task's rows and the stored images (THEORY 9).
 
     Args:
@@ -66,33 +63,21 @@ class LinearProbe(Readout):
     uses_images = True
 
     def __init__(self, on: Space = "features", decay: float = 1e-3):
-        super().__init__()
-        self.on: Space = on
+        super().__init__(on)
         self.decay = decay
-        self.solved: dict[str, Tensor] = {}
 
-    def fit(
-        self,
-        learner: Learner,
-        task: Task,
-        memory: Memory,
-        seen: tuple[int, ...],
-        past: Learner | None = None,
-    ) -> None:
+    def fit(self, lesson: Lesson) -> None:
         """Train anew on the task and the memory; a stored row of this task is not used twice."""
-        rows = task.train
-        if memory.rows is not None:
-            rows = cat([rows, memory.rows[memory.rows.task < task.index]])
-        x = getattr(outputs(learner, rows), self.on)
-        share = balanced(rows.y)
+        task, stored = lesson.task, lesson.memory.rows
+        x, y = getattr(lesson.out, self.on), task.train.y
+        if stored is not None and len(old := stored[stored.task < task.index]):
+            x = torch.cat([x, getattr(outputs(lesson.learner, old), self.on)])
+            y = torch.cat([y, old.y])
+        share = balanced(y)
         mean = share @ x
         std = (share @ (x - mean) ** 2).sqrt().clamp_min(1e-6)
-        weight, bias = fit_softmax((x - mean) / std, rows.y, max(seen) + 1, self.decay)
+        weight, bias = fit_softmax((x - mean) / std, y, lesson.classes, self.decay)
         self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
-
-    def scores(self, out: Output) -> Float[Tensor, "n k"]:
-        """The logits of the probe."""
-        return getattr(out, self.on) @ self.solved["weight"].T + self.solved["bias"]
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The classifier."""
