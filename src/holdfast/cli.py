@@ -122,7 +122,7 @@ def perform(name: str, options: Any, preset: Preset, console: Console) -> int:
         options.run.out or fresh(name, stream.name, str(protocol)), options.run.overwrite
     )
     if not options.run.quiet:
-        console.print(_opening(work, preset.name))
+        console.print(_opening(work, preset.name), soft_wrap=True)
     epochs = [options.training.epochs_of(task.index) for task in stream]
     try:
         with Watch(progress_mode(console, options.run.quiet), console, epochs) as watch:
