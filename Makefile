@@ -38,6 +38,7 @@ types: $(VENV)/.developed  ## pyright
 	$(BIN)/pyright
 
 bench: $(VENV)/.developed  ## engine overhead against a bare loop, and the cost of the views
+	$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/augment.py
 
