@@ -133,7 +133,8 @@ def test_further_readouts_do_not_disturb_the_reported_one(name, witness, tiny_st
 def test_a_step_costs_one_forward_and_one_more_for_each_drawn_part(name, witness):
     assert witness.counts
     for step, learner, _ in witness.counts:
-        assert learner == 1 + (step.find("memory") is not None)
+        draws = [step.find(name) for name in ("memory", "memory_2")]
+        assert learner == 1 + sum(draw is not None for draw in draws)
     drawn = any(step.find("memory") is not None for step, _, _ in witness.counts)
     assert drawn == (METHODS[name]().memory.use == "draw")
 
