@@ -22,7 +22,10 @@ from holdfast.stream.split import class_incremental, domain_incremental
 
 TRAINING = Training(epochs=2, batch=16, lr=0.05)
 TINY = {"model": Model(width=4), "machine": Machine("cpu")}
-VARIANTS = {"er, split": lambda: make("er", forward="split")}
+VARIANTS = {
+    "er, split": lambda: make("er", forward="split"),
+    "derpp, growing": lambda: make("derpp", classes="seen"),
+}
 METHODS = {name: (lambda name=name: make(name)) for name in RECIPES} | VARIANTS
 STRICT = [name for name, method in METHODS.items() if method().protocol.kind == "strict"]
 BUFFERED = [name for name, method in METHODS.items() if method().protocol.kind != "joint"]

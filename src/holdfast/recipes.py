@@ -76,7 +76,7 @@ def lwf(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> 
 
 
 def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
-    """LwF over all classes seen, whose new rows of the head are scaled to the old when a task ends.
+    """LwF, whose new rows of the head are scaled to the old ones when a task ends.
 
     Args:
         weight: of the distillation.
@@ -84,13 +84,13 @@ def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") 
         divergence: as for lwf.
 
     Source: Zhao et al., Maintaining discrimination and fairness in class incremental learning, CVPR
-        2020; without its stored images
+        2020; without its stored images, and so without old classes in the softmax of the new ones
     """
     anchors = [weight * LogitDistillation(divergence, T), WeightAligning()]
-    return Method(CrossEntropy("seen"), anchors)
+    return Method(CrossEntropy("new"), anchors)
 
 
-def ida(weight: float = 1.0, T: float = 1.0) -> Method:
+def ida(weight: float = 1.0, T: float = 10.0) -> Method:
     """IDA: the new inputs keep their places among the stored means of the old classes.
 
     Args:
@@ -102,30 +102,38 @@ def ida(weight: float = 1.0, T: float = 1.0) -> Method:
     return Method(CrossEntropy("new"), [weight * IndirectAlignment(T)])
 
 
-def der(alpha: float = 0.3) -> Method:
+def der(alpha: float = 0.3, classes: Literal["all", "seen"] = "all") -> Method:
     """DER: stored images must get the logits that were noted beside them.
 
     Args:
         alpha: weight of the stored logits.
+        classes: logits that compete and are noted: of ``all`` classes of the stream, from a head made
+            whole before the first task, as published; or of those ``seen``, from a growing head,
+            where nothing keeps a stored image from taking a later class's logit.
 
     Source: Buzzega et al., Dark experience for general continual learning, NeurIPS 2020
     """
     memory = Reservoir(200, "draw", columns=("logits",))
-    return Method(CrossEntropy(), [alpha * MatchLogits()], memory, protocol=Protocol("buffer", 200))
+    return Method(
+        CrossEntropy(classes), [alpha * MatchLogits()], memory, protocol=Protocol("buffer", 200)
+    )
 
 
-def derpp(alpha: float = 0.1, beta: float = 0.5) -> Method:
+def derpp(alpha: float = 0.1, beta: float = 0.5, classes: Literal["all", "seen"] = "all") -> Method:
     """DER++: stored images must get their noted logits, and a second draw of them its labels.
 
     Args:
         alpha: weight of the stored logits.
         beta: weight of the stored labels.
+        classes: logits that compete and are noted: of ``all`` classes of the stream, from a head made
+            whole before the first task, as published; or of those ``seen``, from a growing head,
+            where nothing keeps a stored image from taking a later class's logit.
 
     Source: Buzzega et al., Dark experience for general continual learning, NeurIPS 2020
     """
     memory = Reservoir(200, "draw", columns=("logits",), draws=2)
-    anchors = [alpha * MatchLogits(), beta * CrossEntropy(on="memory_2")]
-    return Method(CrossEntropy(), anchors, memory, protocol=Protocol("buffer", 200))
+    anchors = [alpha * MatchLogits(), beta * CrossEntropy(classes, on="memory_2")]
+    return Method(CrossEntropy(classes), anchors, memory, protocol=Protocol("buffer", 200))
 
 
 def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
