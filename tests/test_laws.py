@@ -343,7 +343,7 @@ def test_shuffled_training_labels_give_chance(tiny_stream, bounds):
     assert bounds[1].task_il.final > 0.9
 
 
-@pytest.mark.parametrize("name", ["finetune", "er", "fnc2"])
+@pytest.mark.parametrize("name", ["finetune", "lwf", "ida", "er", "derpp", "fnc2"])
 def test_mixed_precision_stays_finite(name, tiny_stream):
     work = learned(make(name), tiny_stream, machine=Machine("cpu", "bf16-mixed"))
     assert all_finite(work)

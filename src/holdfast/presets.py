@@ -52,7 +52,7 @@ QUICK = Preset(
         "co2l": {"tau": 0.5},
         "fnc2": {"tau": 0.5},
         "ida": {"weight": 10.0, "T": 30.0},
-        "der": {"alpha": 1.0},
+        "der": {"alpha": 2.0},
         "derpp": {"alpha": 1.0, "beta": 1.0},
     },
     trainings={name: {"lr": 0.05} for name in CLASSIFIERS}
