@@ -79,6 +79,63 @@ def cross_entropy(logits, y, compete):
     return math.fsum(losses) / len(losses) if losses else 0.0
 
 
+def divergence(name, past, now):
+    """THEORY 7, from probabilities: a sum over the classes of one row."""
+    p, q = softmax(past), softmax(now)
+
+    def kl(a, b):
+        return math.fsum(x * math.log(x / y) for x, y in zip(a, b, strict=True) if x > 0)
+
+    def entropy(a):
+        return -math.fsum(x * math.log(x) for x in a if x > 0)
+
+    if name == "forward_kl":
+        return kl(p, q)
+    if name == "reverse_kl":
+        return kl(q, p)
+    if name == "jensen_shannon":
+        m = [(x + y) / 2 for x, y in zip(p, q, strict=True)]
+        return (kl(p, m) + kl(q, m)) / 2
+    if name == "hellinger":
+        return math.fsum((math.sqrt(x) - math.sqrt(y)) ** 2 for x, y in zip(p, q, strict=True))
+    if name == "balanced_kl":
+        lead = 0.75 if entropy(p) < entropy(q) else 0.25 if entropy(p) > entropy(q) else 0.5
+        return lead * kl(p, q) + (1 - lead) * kl(q, p)
+    raise KeyError(name)
+
+
+def distillation(past, now, T, name="forward_kl", constant=1.0):
+    """THEORY 7: T^2 times the mean divergence of the softened rows, over f''(1)."""
+    rows = [
+        divergence(name, [v / T for v in a], [v / T for v in b])
+        for a, b in zip(past, now, strict=True)
+    ]
+    return T * T * math.fsum(rows) / len(rows) / constant
+
+
+def indirect_alignment(h_past, h_now, means, T):
+    """THEORY 7: KL between the two networks' softmax of -||h - c_k||^2 / T, the mean over rows."""
+
+    def answer(h):
+        return softmax([-math.fsum((a - b) ** 2 for a, b in zip(h, c)) / T for c in means])
+
+    total = 0.0
+    for past, now in zip(h_past, h_now, strict=True):
+        total += math.fsum(a * math.log(a / b) for a, b in zip(answer(past), answer(now)))
+    return total / len(h_now)
+
+
+def match_logits(noted, now):
+    """The mean square over what was noted; nan was not there then."""
+    gaps = [
+        (b - a) ** 2
+        for was, is_ in zip(noted, now, strict=True)
+        for a, b in zip(was, is_)
+        if not math.isnan(a)
+    ]
+    return math.fsum(gaps) / len(gaps)
+
+
 def unit_rows(n, d, seed, dtype=torch.float64):
     """Random unit rows."""
     generator = torch.Generator().manual_seed(seed)

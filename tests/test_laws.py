@@ -22,7 +22,10 @@ from holdfast.stream.split import class_incremental, domain_incremental
 
 TRAINING = Training(epochs=2, batch=16, lr=0.05)
 TINY = {"model": Model(width=4), "machine": Machine("cpu")}
-VARIANTS = {"er, split": lambda: make("er", forward="split")}
+VARIANTS = {
+    "er, split": lambda: make("er", forward="split"),
+    "derpp, growing": lambda: make("derpp", classes="seen"),
+}
 METHODS = {name: (lambda name=name: make(name)) for name in RECIPES} | VARIANTS
 STRICT = [name for name, method in METHODS.items() if method().protocol.kind == "strict"]
 BUFFERED = [name for name, method in METHODS.items() if method().protocol.kind != "joint"]
@@ -133,7 +136,8 @@ def test_further_readouts_do_not_disturb_the_reported_one(name, witness, tiny_st
 def test_a_step_costs_one_forward_and_one_more_for_each_drawn_part(name, witness):
     assert witness.counts
     for step, learner, _ in witness.counts:
-        assert learner == 1 + (step.find("memory") is not None)
+        draws = [step.find(name) for name in ("memory", "memory_2")]
+        assert learner == 1 + sum(draw is not None for draw in draws)
     drawn = any(step.find("memory") is not None for step, _, _ in witness.counts)
     assert drawn == (METHODS[name]().memory.use == "draw")
 
@@ -339,7 +343,7 @@ def test_shuffled_training_labels_give_chance(tiny_stream, bounds):
     assert bounds[1].task_il.final > 0.9
 
 
-@pytest.mark.parametrize("name", ["finetune", "er", "fnc2"])
+@pytest.mark.parametrize("name", ["finetune", "lwf", "ida", "er", "derpp", "fnc2"])
 def test_mixed_precision_stays_finite(name, tiny_stream):
     work = learned(make(name), tiny_stream, machine=Machine("cpu", "bf16-mixed"))
     assert all_finite(work)

@@ -18,9 +18,10 @@ from holdfast.chance import generator_of, seed_of
 from holdfast.errors import DivergedError
 from holdfast.events import Epoch, Event, TaskDone
 from holdfast.learner.learner import Learner, Output, outputs
+from holdfast.memory.memory import pick
 from holdfast.memory.meter import forbid_images, measure
 from holdfast.memory.protocol import Protocol
-from holdfast.method import Method, make_readout
+from holdfast.method import Method, given_rows, make_readout
 from holdfast.metrics.accuracy import accuracies
 from holdfast.readout.readout import Lesson, Readout
 from holdfast.result import Result, TaskNote, peak_memory
@@ -94,7 +95,8 @@ class Work:
         self.method = method = copy.deepcopy(method)
         self.stream, self.training, self.model, self.seed = stream, training, model, seed
         self.protocol = protocol or method.protocol
-        self.memory = self.protocol.memory(method.memory)
+        self.given = given_rows(method)
+        self.memory = self.protocol.memory(method.memory, self.given)
         named = isinstance(readout, str)
         main = make_readout(readout, method, self.protocol) if named else copy.deepcopy(readout)
         others = [make_readout(name, method, self.protocol) for name in also if name != main.name]
@@ -162,7 +164,9 @@ class Work:
                     group["lr"] = lr
                 step = self._step(pool[index], task, epoch, model, generator)
                 self._update(step, optimizer, totals)
-                self.memory.observe(pool[index[pool.task[index] == task.index]], epoch, generator)
+                fresh = (pool.task[index] == task.index).nonzero()[:, 0]
+                out = step["batch"].out.rows(fresh) if self.memory.columns else None
+                self.memory.observe(pool[index[fresh]], epoch, generator, out)
             seconds = time.perf_counter() - started
             place = (task.index, len(self.stream), epoch, epochs)
             yield Epoch(*place, totals.means(), lr, len(pool) / seconds, seconds)
@@ -171,9 +175,10 @@ class Work:
         self, rows: Rows, task: Task, epoch: int, forward: Forward, generator: torch.Generator
     ) -> Step:
         """What one update sees: the batch and the memory's draws, as views."""
-        raw = {"batch": self.memory.mixed(rows, generator)} | self.memory.drawn(
-            len(rows), generator
-        )
+        raw = {"batch": self.memory.mixed(rows, generator)}
+        raw |= self.memory.drawn(len(rows), generator)
+        if self.given is not None:
+            raw["given"] = pick(self.given, len(rows), generator)
         count = {
             name: self.method.views if len(r) > 1 else max(2, self.method.views)
             for name, r in raw.items()
@@ -181,7 +186,8 @@ class Work:
         parts = {name: views(self.augment, r, count[name], generator) for name, r in raw.items()}
         past = None if self.past is None else self._past_forward
         seen, epochs = self.stream.seen(task.index), self.training.epochs_of(task.index)
-        return Step(parts, forward, past, task.index, task.classes, seen, epoch, epochs)
+        known = self.stream.seen(task.index - 1) if task.index else ()
+        return Step(parts, forward, past, task.index, task.classes, seen, epoch, epochs, known)
 
     def _past_forward(self, x: Tensor) -> Output:
         assert self.past is not None
@@ -215,7 +221,7 @@ class Work:
             shared = self.past if self.model.past_mode == "eval" else None
             self.before = shared or self.learner.freeze()
         kept = self._kept() | self.readouts | {"learner": self.learner, "past": self.past}
-        forbid_images(kept, task.train, str(self.protocol))
+        forbid_images(kept, task.train, str(self.protocol), self.given)
         if self.protocol.kind == "strict":
             forbid_images({"memory": self.memory}, task.train, "strict")
 

@@ -23,6 +23,7 @@ from holdfast.readout import (
     SharedGaussian,
 )
 from holdfast.settings import Training
+from holdfast.stream.rows import Rows
 
 Optimizer = Callable[[Iterable[nn.Parameter], Training], torch.optim.Optimizer]
 
@@ -82,6 +83,24 @@ class Method:
         """The prototypes its parts share, if it has any."""
         frames = [m for o in self.objectives for m in o.modules() if isinstance(m, Frame)]
         return frames[0] if frames else None
+
+
+def given_rows(method: Method) -> Rows | None:
+    """The rows its terms bring themselves, if any; they are the part ``given`` of every step.
+
+    Raises:
+        ConfigError: if several terms bring rows, which would share the part's name, or if a term
+            asks for given rows and none brings any.
+    """
+    brought = [term.given for term in method.terms if term.given is not None]
+    if len(brought) > 1:
+        raise ConfigError(
+            f"{len(brought)} terms are given rows of their own, and a method has room for one: "
+            'give the rows to one term and let the others ask on="given".'
+        )
+    if not brought and any(term.on == "given" for term in method.terms):
+        raise ConfigError('a term asks on="given" and no term was given any rows.')
+    return brought[0] if brought else None
 
 
 READOUTS = ("head", "prototype", "mean", "gaussian", "stale-gaussian", "probe")

@@ -41,13 +41,23 @@ class Preset:
         return replace(self.training, **self.trainings.get(recipe, {}))
 
 
+CLASSIFIERS = ("joint", "lwf", "lwf_wa", "ida", "er")
+
 QUICK = Preset(
     "quick",
     "chosen on validation parts of the digits' training images; a run takes seconds on two cores",
     training=Training(epochs=10, first_epochs=20, batch=64, lr=0.005, warmup=1),
-    recipes={"supcon": {"tau": 0.5}, "co2l": {"tau": 0.5}, "fnc2": {"tau": 0.5}},
+    recipes={
+        "supcon": {"tau": 0.5},
+        "co2l": {"tau": 0.5},
+        "fnc2": {"tau": 0.5},
+        "ida": {"weight": 10.0, "T": 30.0},
+        "der": {"alpha": 2.0},
+        "derpp": {"alpha": 1.0, "beta": 1.0},
+    },
     # fine-tuning keeps the small rate: at the larger one its features die in the second task
-    trainings={"joint": {"lr": 0.05}, "er": {"lr": 0.05}},
+    trainings={name: {"lr": 0.05} for name in CLASSIFIERS}
+    | {name: {"lr": 0.02} for name in ("der", "derpp")},
 )
 
 DESK = Preset(

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from holdfast.anchor import RelationDistillation
+from holdfast.anchor import (
+    IndirectAlignment,
+    LogitDistillation,
+    MatchLogits,
+    RelationDistillation,
+    WeightAligning,
+)
 from holdfast.errors import unknown
 from holdfast.learner import Frame
 from holdfast.loss import CrossEntropy, FocalCollapse, SupCon, schedule
@@ -53,6 +59,81 @@ def er(weight: float = 1.0, forward: Literal["joint", "split"] = "joint") -> Met
         )
     loss = CrossEntropy() + weight * CrossEntropy(on="memory")
     return Method(loss, memory=Reservoir(200, "draw"), protocol=Protocol("buffer", 200))
+
+
+def lwf(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
+    """LwF: the past network's answers to the new inputs are kept, and no old image.
+
+    Args:
+        weight: of the distillation.
+        T: temperature of both networks' answers.
+        divergence: forward_kl, reverse_kl, jensen_shannon, balanced_kl or hellinger, each scaled so
+            that one weight means one strength.
+
+    Source: Li, Hoiem, Learning without forgetting, ECCV 2016
+    """
+    return Method(CrossEntropy("new"), [weight * LogitDistillation(divergence, T)])
+
+
+def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
+    """LwF, whose new rows of the head are scaled to the old ones when a task ends.
+
+    Args:
+        weight: of the distillation.
+        T: temperature of both networks' answers.
+        divergence: as for lwf.
+
+    Source: Zhao et al., Maintaining discrimination and fairness in class incremental learning, CVPR
+        2020; without its stored images, and so without old classes in the softmax of the new ones
+    """
+    anchors = [weight * LogitDistillation(divergence, T), WeightAligning()]
+    return Method(CrossEntropy("new"), anchors)
+
+
+def ida(weight: float = 1.0, T: float = 10.0) -> Method:
+    """IDA: the new inputs keep their places among the stored means of the old classes.
+
+    Args:
+        weight: of the alignment.
+        T: temperature, in squared units of the features.
+
+    Source: Liu et al., Incremental (few-shot) meta-learning via indirect discriminant alignment, 2020
+    """
+    return Method(CrossEntropy("new"), [weight * IndirectAlignment(T)])
+
+
+def der(alpha: float = 0.3, classes: Literal["all", "seen"] = "all") -> Method:
+    """DER: stored images must get the logits that were noted beside them.
+
+    Args:
+        alpha: weight of the stored logits.
+        classes: logits that compete and are noted: of ``all`` classes of the stream, from a head made
+            whole before the first task, as published; or of those ``seen``, from a growing head,
+            where nothing keeps a stored image from taking a later class's logit.
+
+    Source: Buzzega et al., Dark experience for general continual learning, NeurIPS 2020
+    """
+    memory = Reservoir(200, "draw", columns=("logits",))
+    return Method(
+        CrossEntropy(classes), [alpha * MatchLogits()], memory, protocol=Protocol("buffer", 200)
+    )
+
+
+def derpp(alpha: float = 0.1, beta: float = 0.5, classes: Literal["all", "seen"] = "all") -> Method:
+    """DER++: stored images must get their noted logits, and a second draw of them its labels.
+
+    Args:
+        alpha: weight of the stored logits.
+        beta: weight of the stored labels.
+        classes: logits that compete and are noted: of ``all`` classes of the stream, from a head made
+            whole before the first task, as published; or of those ``seen``, from a growing head,
+            where nothing keeps a stored image from taking a later class's logit.
+
+    Source: Buzzega et al., Dark experience for general continual learning, NeurIPS 2020
+    """
+    memory = Reservoir(200, "draw", columns=("logits",), draws=2)
+    anchors = [alpha * MatchLogits(), beta * CrossEntropy(classes, on="memory_2")]
+    return Method(CrossEntropy(classes), anchors, memory, protocol=Protocol("buffer", 200))
 
 
 def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
@@ -155,7 +236,20 @@ def fnc2(
 
 
 RECIPES: dict[str, Callable[..., Method]] = {
-    recipe.__name__: recipe for recipe in (finetune, joint, er, supcon, co2l, fnc2)
+    recipe.__name__: recipe
+    for recipe in (
+        finetune,
+        joint,
+        lwf,
+        lwf_wa,
+        ida,
+        er,
+        der,
+        derpp,
+        supcon,
+        co2l,
+        fnc2,
+    )
 }
 
 

@@ -64,6 +64,7 @@ class Step:
         classes: the task's classes.
         seen: all classes so far, the task's own included.
         epoch, epochs: position within the task.
+        known: classes of earlier tasks, also those that come again; None takes all that do not.
     """
 
     def __init__(
@@ -76,10 +77,12 @@ class Step:
         seen: tuple[int, ...] = (),
         epoch: int = 0,
         epochs: int = 1,
+        known: tuple[int, ...] | None = None,
     ):
         self.task, self.classes, self.seen = task, classes, seen
         self.epoch, self.epochs = epoch, epochs
         self.has_past = past is not None
+        self.known = self.old_classes if known is None else known
         self.records: dict[str, Tensor] = {}
         self._parts = {name: Part(rows, forward, past) for name, rows in parts.items()}
 

@@ -1,96 +1,231 @@
-"""Function anchors: the new network must say what the past one said (THEORY 4 and 5)."""
+"""Function anchors: the new network must say of an input what the past one said (THEORY 7)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.anchor.divergence import Divergence, divergence, forward_kl
 from holdfast.errors import ConfigError
-from holdfast.learner.prototype import Frame
+from holdfast.learner.learner import outputs
 from holdfast.loss.term import Term
 from holdfast.step import Part, Step
+from holdfast.stream.rows import Rows
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
+
+GIVEN = "given"  # the part of a step that holds rows given to a term
 
 
-def relation_distillation(
-    z: Float[Tensor, "n d"],
-    z_past: Float[Tensor, "n d"],
-    now: float,
-    past: float,
-    keys: Float[Tensor, "k d"] | None = None,
+def distillation(
+    past: Float[Tensor, "n k"],
+    now: Float[Tensor, "n k"],
+    T: float = 2.0,
+    by: Divergence = forward_kl,
+    normalise: bool = True,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the past's relations with the present's: IRD, or S-PRD when keys are given.
+    """T^2 mean_i Div(softmax(past_i / T) || softmax(now_i / T)).
 
-    - mean_i sum_a s*_ia log s_ia,  s_i = softmax_a(z_i . k_a / now),  s*_i = softmax_a(z*_i . k*_a / past),
-    where k_a are the other rows themselves (a != i), or the fixed keys (THEORY 4).
+    The factor T^2 keeps the strength near equality free of T, up to the softened Fisher matrix:
+    1/2 d^T F_T d for a move d of the logits (THEORY 7).
 
     Args:
-        z: (N, d) unit rows of the learner.
-        z_past: (N, d) unit rows of the past network on the same inputs; no gradient flows into it.
-        now: temperature of the learner's relations, > 0.
-        past: temperature of the past's relations, > 0.
-        keys: (K, d) prototypes. Default: the rows of the batch.
+        past: (N, K) logits of the past network; -inf is a class it gives nothing.
+        now: (N, K) logits of the learner.
+        T: temperature, > 0.
+        by: the divergence.
+        normalise: divide by the divergence's f''(1).
 
-    With ``now != past`` the gradient at z = z_past is not zero (THEORY 7, statement 5).
-    Source: Cha et al., *Co2L* (2021), for IRD; Dang et al. (2025) for S-PRD.
+    Raises:
+        ConfigError: if T is not positive.
 
-    >>> z = torch.eye(3)
-    >>> round(relation_distillation(z, z, now=0.5, past=0.5).item(), 4)  # log 2: two equal others
-    0.6931
+    Source: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network*, 2015
+
+    >>> distillation(torch.zeros(1, 2), torch.tensor([[0.75, 0.25]]).log(), T=1.0)  # 1/2 log 4/3
+    tensor(0.1438)
     """
-    if not (now > 0 and past > 0):
-        raise ConfigError(f"temperatures must be positive, not now={now}, past={past}.")
-    if keys is None and len(z) < 2:
-        return z.sum() * 0.0
-    log_s = torch.log_softmax(_relations(z, keys, now), 1)
-    with torch.no_grad():
-        s_past = torch.softmax(_relations(z_past, keys, past), 1)
-    return -(s_past * log_s).sum(1).mean()
+    require_positive(T)
+    return T**2 * by(past / T, now / T, normalise).mean()
 
 
-def _relations(z: Tensor, keys: Tensor | None, temperature: float) -> Tensor:
-    """z_i . k_a / temperature in at least float32: (N, K), or (N, N-1) with the own row left out."""
-    z = z.to(torch.promote_types(z.dtype, torch.float32))
-    with torch.autocast(z.device.type, enabled=False):
-        if keys is not None:
-            return z @ keys.to(z).T / temperature
-        others = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
-        return (z @ z.T / temperature)[others].view(len(z), len(z) - 1)
+class LogitDistillation(Term):
+    """T^2 E Div(p*(.|x; T) || p(.|x; T)), the expectation being over a part's rows (THEORY 7).
 
-
-class RelationDistillation(Term):
-    """IRD over the rows of the batch; with a frame as keys, S-PRD over prototypes (THEORY 4).
+    With ``support="old"`` value and gradient are 0 while the learner is its past; with
+    ``all_padded`` the gradient is not, because a growing softmax has already moved away from a past
+    that is padded by zeros.
 
     Args:
-        now: temperature of the learner.
-        past: temperature of the past network.
-        keys: a frame, for S-PRD.
-        support: which prototypes take part: those of all ``seen`` classes, or of ``old`` ones only.
-        on: the part it is asked of.
+        divergence: by name (forward_kl, reverse_kl, jensen_shannon, balanced_kl, hellinger), or a
+            function such as `f_divergence` makes.
+        T: temperature, > 0.
+        on: the part it is asked of: ``batch`` for the current inputs, ``memory`` for a drawn memory.
+        support: ``old``: both distributions are renormalised over the classes that came before;
+            ``all_padded``: the learner's runs over all classes seen, the past's is 0 on the new.
+        normalise: divide by the divergence's f''(1), so that one weight means one strength.
+        rows: given inputs to ask instead (they need no label); each step draws as many as its batch
+            has. They count as stored images, and need ``Protocol("buffer", k)`` with k no smaller.
+
+    Raises:
+        ConfigError: for T <= 0, an unknown divergence, or one that a padded past makes infinite.
+
+    Source: Li, Hoiem, *Learning without forgetting*, 2016; Yun, 2020, eq. 4
     """
 
     needs_past = True
+    label = "distil"
 
     def __init__(
         self,
-        now: float = 0.2,
-        past: float = 0.01,
-        keys: Frame | None = None,
-        support: Literal["seen", "old"] = "seen",
+        divergence: str | Divergence = "forward_kl",
+        T: float = 2.0,
         on: str = "batch",
+        support: Literal["old", "all_padded"] = "old",
+        normalise: bool = True,
+        rows: Rows | None = None,
     ):
         super().__init__()
-        self.now, self.past, self.keys, self.support, self.on = now, past, keys, support, on
-        self.label = "ird" if keys is None else "s_prd"
+        self.divergence = named(divergence)
+        self.T, self.support, self.normalise = require_positive(T), support, normalise
+        self.on = on if rows is None else GIVEN
+        if rows is not None:  # negative keys: never taken for samples of the stream
+            self.given = replace(rows, key=-1 - torch.arange(len(rows), device=rows.key.device))
+        if support == "all_padded":
+            padded, plain = torch.tensor([[0.0, -torch.inf]]), torch.zeros(1, 2)
+            if not bool(self.divergence(padded, plain, False).isfinite()):
+                raise ConfigError(
+                    "a past padded by zeros makes this divergence infinite: "
+                    'use forward_kl or jensen_shannon, or support="old".'
+                )
 
     def value(self, part: Part, step: Step) -> Tensor:
-        """The distillation of the part's embeddings."""
-        keys = None
-        if self.keys is not None:
-            classes = step.seen if self.support == "seen" else step.old_classes
-            keys = self.keys.vectors[list(classes)]
-        return relation_distillation(
-            part.out.embedding, part.past.embedding, self.now, self.past, keys
-        )
+        """The mean over the part's rows."""
+        known = list(step.known)
+        past, now = part.past.logits.float(), part.out.logits.float()
+        if self.support == "old":
+            past, now = past[:, known], now[:, known]
+        else:
+            seen = list(step.seen)
+            padded = past.new_full((len(past), max(seen) + 1), -torch.inf)
+            padded[:, known] = past[:, known]
+            past, now = padded[:, seen], now[:, seen]
+        return distillation(past, now, self.T, self.divergence, self.normalise)
+
+
+class MatchLogits(Term):
+    """mean (z_k - z*_k)^2 over a memory's rows and the logits that existed when each was noted.
+
+    The mean runs over all such entries, so that its strength does not grow with the classes.
+
+    Args:
+        on: a part drawn from a memory that notes ``logits``.
+
+    Raises:
+        ConfigError: when the part has no such column.
+
+    Source: Buzzega et al., *Dark experience for general continual learning*, NeurIPS 2020, eq. 6
+    """
+
+    label = "match"
+
+    def __init__(self, on: str = "memory"):
+        super().__init__()
+        self.on = on
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """The mean square over what was noted; a column not a number was not there then."""
+        noted = part.rows.extra.get("logits")
+        if noted is None:
+            raise ConfigError(
+                f"MatchLogits found no logits noted beside the rows of '{self.on}': "
+                'use a memory that notes them, Reservoir(columns=("logits",)).'
+            )
+        there = noted.isfinite()
+        gap = part.out.logits.float()[:, : noted.shape[1]] - noted
+        return (gap.masked_fill(~there, 0.0) ** 2).sum() / there.sum().clamp_min(1)
+
+
+def class_log_odds(
+    x: Float[Tensor, "n f"], means: Float[Tensor, "k f"], T: float
+) -> Float[Tensor, "n k"]:
+    """Each class's log p(k|x) up to a constant of the row: -||x - c_k||^2 / T + ||x||^2 / T."""
+    return (2 * x @ means.T - (means**2).sum(1)) / T
+
+
+class IndirectAlignment(Term):
+    """KL(p* || p) on the current inputs, with p(k|x) ~ exp(-||h(x) - c_k||^2 / T) (THEORY 7).
+
+    c_k is the mean feature of class k in the network that learned it: a vector a class, no image.
+    The same means serve the past and the new network, so value and gradient are 0 while they are
+    equal. A class that comes again merges, weighted by its counts; means of older tasks are not
+    moved as the network drifts. No factor T^2: near equality the strength falls as 1 / T^2.
+
+    Args:
+        T: temperature, in squared units of the features, > 0.
+        on: the part it is asked of.
+
+    Raises:
+        ConfigError: for T <= 0.
+
+    Source: Liu et al., *Incremental meta-learning via indirect discriminant alignment*, 2020
+    """
+
+    needs_past = True
+    label = "ida"
+
+    def __init__(self, T: float = 1.0, on: str = "batch"):
+        super().__init__()
+        self.T, self.on = require_positive(T), on
+        self.statistics: dict[str, Tensor] = {}
+
+    @property
+    def means(self) -> Float[Tensor, "k f"]:
+        """(K, f) of the classes that came before, in order."""
+        count, sums = self.statistics["count"], self.statistics["sum"]
+        met = count > 0
+        return sums[met] / count[met, None]
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """The mean over the part's rows."""
+        past, now = part.past.features.float(), part.out.features.float()
+        means = self.means.to(now)
+        return forward_kl(
+            class_log_odds(past, means, self.T), class_log_odds(now, means, self.T)
+        ).mean()
+
+    def consolidate(self, learner: Learner, task: Task) -> None:
+        """Add the task's features to their classes' sums and counts."""
+        x, y = outputs(learner, task.train).features, task.train.y
+        old = len(self.statistics["count"]) if self.statistics else 0
+        size = max(int(y.max()) + 1, old)
+        count, sums = x.new_zeros(size), x.new_zeros(size, x.shape[1])
+        if old:
+            count[:old], sums[:old] = self.statistics["count"], self.statistics["sum"]
+        count.index_add_(0, y, torch.ones_like(x[:, 0]))
+        self.statistics = {"count": count, "sum": sums.index_add_(0, y, x)}
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """Counts and sums of the classes."""
+        return self.statistics
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over counts and sums."""
+        self.statistics = state
+
+
+def named(by: str | Divergence) -> Divergence:
+    """The divergence itself, or the one of that name (ConfigError)."""
+    return divergence(by) if isinstance(by, str) else by
+
+
+def require_positive(T: float) -> float:
+    """T itself, if it can be a temperature (ConfigError)."""
+    if not 0 < T < float("inf"):
+        raise ConfigError(f"a temperature must be positive, not T={T}.")
+    return T

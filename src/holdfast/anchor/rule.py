@@ -37,6 +37,38 @@ class Rule(nn.Module):
         """Keep what the next tasks will need; called once when a task ends."""
 
 
+class WeightAligning(Rule):
+    """When a task ends, its new classes' rows of the head are scaled by mean ||w_old|| / mean ||w_new||.
+
+    A head trained on new data alone gives them longer rows, and so the larger scores (THEORY 10).
+    The bias is left alone, and so are the rows of classes that came before.
+
+    Source: Zhao et al., *Maintaining discrimination and fairness in class incremental learning*, 2020
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.known: tuple[int, ...] = ()
+
+    @torch.no_grad()
+    def consolidate(self, learner: Learner, task: Task) -> None:
+        """Scale, if there are old and new classes; remember which are old from now on."""
+        new = [c for c in task.classes if c not in self.known]
+        if self.known and new:
+            norms = learner.head.weight.norm(dim=1)
+            ratio = norms[list(self.known)].mean() / norms[new].mean().clamp_min(1e-12)
+            learner.head.weight[new] *= ratio
+        self.known = (*self.known, *new)
+
+    def get_extra_state(self) -> tuple[int, ...]:
+        """The classes that came before."""
+        return self.known
+
+    def set_extra_state(self, state: tuple[int, ...]) -> None:
+        """Take over the classes."""
+        self.known = tuple(state)
+
+
 @contextmanager
 def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[None]:
     """Run an optimiser step inside, with the rules applied before it and after it."""

@@ -13,6 +13,7 @@ from holdfast.step import Part, Step
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
+    from holdfast.stream.rows import Rows
     from holdfast.stream.task import Task
 
 
@@ -42,12 +43,14 @@ class Term(Objective):
         needs_past: whether it compares with the past network.
         whole_head: whether it needs a head for every class of the stream from the start.
         label: its name in logs.
+        given: rows it brings itself, drawn for it as the part ``given``; a protocol must allow them.
     """
 
     on: str = "batch"
     needs_past: bool = False
     whole_head: bool = False
     label: str = "term"
+    given: Rows | None = None
 
     @abstractmethod
     def value(self, part: Part, step: Step) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import ConfigError
-from holdfast.learner.learner import outputs
+from holdfast.learner.learner import Output, outputs
 from holdfast.memory.select import at_random, herding
 from holdfast.stream.rows import Rows, cat
 
@@ -29,6 +29,8 @@ class Memory(nn.Module):
             both); ``draw``: the same number of rows as a part of its own, ``memory``, with a
             forward pass of its own; ``readout``: training never sees them.
     """
+
+    columns: tuple[str, ...] = ()  # of an Output, noted beside a row when it is stored
 
     def __init__(self, capacity: int | None = 0, use: Use = "pool"):
         super().__init__()
@@ -57,8 +59,18 @@ class Memory(nn.Module):
         """Parts of its own for a step whose batch has ``size`` rows."""
         return {"memory": self._draw(size, generator)} if self._serves("draw") else {}
 
-    def observe(self, rows: Rows, epoch: int, generator: torch.Generator) -> None:
-        """See the rows of a step, as they rest, after the update."""
+    def observe(
+        self, rows: Rows, epoch: int, generator: torch.Generator, out: Output | None = None
+    ) -> None:
+        """See the rows of a step, as they rest, after the update.
+
+        Args:
+            rows: of the task, as they rest.
+            epoch: of the task.
+            generator: all of chance.
+            out: what the learner said of a view of each in this step; given to a memory that has
+                ``columns`` to note.
+        """
 
     def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
         """Choose what to keep when a task ends."""
@@ -75,13 +87,17 @@ class Memory(nn.Module):
         self.rows = Rows(**state["columns"], extra=state["extra"]) if state else None
 
     def _serves(self, use: Use) -> bool:
-        return self.use == use and self.rows is not None
+        return self.use == use and len(self) > 0
 
     def _draw(self, size: int, generator: torch.Generator) -> Rows:
         assert self.rows is not None
-        return self.rows[
-            torch.randint(len(self), (size,), generator=generator, device=generator.device)
-        ]
+        return pick(self.rows, size, generator)
+
+
+def pick(rows: Rows, size: int, generator: torch.Generator) -> Rows:
+    """``size`` rows at random, with replacement, on the generator's device."""
+    index = torch.randint(len(rows), (size,), generator=generator, device=generator.device)
+    return rows[index.to(rows.y.device)].to(generator.device)
 
 
 class NoMemory(Memory):
@@ -150,40 +166,3 @@ def _in_turn(task: Tensor) -> Tensor:
     """An order that takes a row of each task in turn, so that a prefix is fair to all of them."""
     rank = (task[:, None] == task).tril(-1).sum(1)
     return rank.argsort(stable=True)
-
-
-class Reservoir(Memory):
-    """A uniform sample of all images seen so far, each offered once (Vitter, 1985)."""
-
-    def __init__(self, capacity: int = 200, use: Use = "draw"):
-        super().__init__(capacity, use)
-        self.seen = 0
-
-    def observe(self, rows: Rows, epoch: int, generator: torch.Generator) -> None:
-        """Offer the step's new rows; only the first epoch of a task offers."""
-        if epoch or not self.capacity or not len(rows):
-            return
-        fill = min(max(self.capacity - len(self), 0), len(rows))
-        table = (
-            rows[slice(0, fill)] if self.rows is None else cat([self.rows, rows[slice(0, fill)]])
-        )
-        late = rows[slice(fill, None)]
-        number = self.seen + fill + torch.arange(len(late), device=generator.device) + 1
-        place = (
-            torch.rand(len(late), generator=generator, device=generator.device) * number
-        ).long()
-        self.seen += len(rows)
-        accepted = (place < self.capacity).nonzero()[:, 0]
-        source = torch.arange(len(table), device=generator.device)
-        for i in accepted.tolist():  # in order: a later arrival overwrites an earlier one
-            source[place[i]] = len(table) + i
-        self.rows = cat([table, late])[source]
-
-    def get_extra_state(self) -> dict[str, object]:
-        """The stored rows and how many were offered."""
-        return {"seen": self.seen, "stored": super().get_extra_state()}
-
-    def set_extra_state(self, state: dict) -> None:
-        """Take over stored rows and the count."""
-        self.seen = state["seen"]
-        super().set_extra_state(state["stored"])

@@ -106,7 +106,9 @@ def measure(parts: Mapping[str, object], past: nn.Module | None) -> Holdings:
     )
 
 
-def forbid_images(parts: Mapping[str, object], rows: Rows, protocol: str) -> None:
+def forbid_images(
+    parts: Mapping[str, object], rows: Rows, protocol: str, given: Rows | None = None
+) -> None:
     """Stop if any part holds samples when a task ends.
 
     Samples are: a table of rows, any uint8 tensor, a tensor whose last axes are an image's, and a
@@ -116,12 +118,15 @@ def forbid_images(parts: Mapping[str, object], rows: Rows, protocol: str) -> Non
         parts: what must hold none, by name; the declared memory is not among them.
         rows: the task's own training rows.
         protocol: as the message should name it.
+        given: a table that a term declared and the protocol has allowed.
 
     Raises:
         ProtocolError: naming the part and what it holds.
     """
     samples = Samples(rows.x)
     for path, held in reachable(parts):
+        if given is not None and held is given:
+            continue
         if isinstance(held, Rows):
             what = f"{held.images} samples"
         elif isinstance(held, Tensor) and samples.held_in(held):

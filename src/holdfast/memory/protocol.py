@@ -7,6 +7,7 @@ from typing import Literal
 
 from holdfast.errors import ConfigError
 from holdfast.memory.memory import ClassBalanced, Everything, Memory, NoMemory
+from holdfast.stream.rows import Rows
 
 Kind = Literal["strict", "auxiliary", "buffer", "joint"]
 
@@ -46,12 +47,18 @@ class Protocol:
         """What a readout that reads no stored image runs under: ``auxiliary`` becomes ``strict``."""
         return Protocol() if self.kind == "auxiliary" else self
 
-    def memory(self, own: Memory) -> Memory:
-        """The memory of a run whose method brings ``own``.
+    def memory(self, own: Memory, given: Rows | None = None) -> Memory:
+        """The memory of a run whose method brings ``own``, next to rows given to one of its terms.
 
         Raises:
-            ConfigError: when the method rehearses and the protocol does not allow it.
+            ConfigError: when the method rehearses, or was given more rows, than the protocol allows.
         """
+        brought = 0 if given is None else len(given)
+        if brought and self.kind != "joint" and (self.kind != "buffer" or brought > self.images):
+            raise ConfigError(
+                f"a term of this method was given {brought} images, which the protocol {self} does "
+                f"not allow: use --protocol buffer --images {brought} or more."
+            )
         if isinstance(own, Everything) != (self.kind == "joint"):
             raise ConfigError(
                 f"the recipe joint and the protocol joint belong together, not with '{self.kind}'."
@@ -62,7 +69,7 @@ class Protocol:
             return own
         if self.kind == "buffer":
             made = own if own.keeps else ClassBalanced()
-            made.capacity = self.images
+            made.capacity = self.images - brought
             return made
         if own.keeps and own.use != "readout":
             raise ConfigError(

@@ -1,0 +1,167 @@
+"""Divergences: values, what they are zero for, their strength near equality, and extreme logits."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+import reference
+from holdfast.anchor import DIVERGENCES, balanced_kl, divergence, f_divergence, forward_kl
+from holdfast.errors import ConfigError
+
+CONSTANT = dict.fromkeys(DIVERGENCES, 1.0) | {"jensen_shannon": 0.25, "hellinger": 0.5}  # f''(1)
+
+
+@pytest.fixture(params=DIVERGENCES)
+def name(request):
+    return request.param
+
+
+def logits(seed=0, n=6, k=5, spread=2.0):
+    generator = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(n, k, generator=generator, dtype=torch.float64)
+
+
+def test_equals_its_twin(name):
+    past, now = logits(0), logits(1)
+    found = DIVERGENCES[name](past, now)
+    twin = [reference.divergence(name, a, b) for a, b in zip(past.tolist(), now.tolist())]
+    assert_close(found, torch.tensor(twin, dtype=torch.float64), rtol=1e-10, atol=1e-12)
+    assert_close(DIVERGENCES[name](past, now, True), found / CONSTANT[name])
+
+
+def test_log_probabilities_are_logits(name):
+    past, now = logits(0), logits(1)
+    assert_close(
+        DIVERGENCES[name](past.log_softmax(1), now.softmax(1).log()), DIVERGENCES[name](past, now)
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 8), spread=st.floats(0.01, 30))
+def test_never_negative_and_zero_only_for_the_same_distribution(seed, k, spread):
+    past, now = logits(seed, 4, k, spread), logits(seed + 1, 4, k, spread)
+    apart = (past.softmax(1) - now.softmax(1)).abs().sum(1)
+    for name, by in DIVERGENCES.items():
+        value = by(past, now)
+        assert bool((value >= -1e-14).all()), name
+        assert bool((value >= 0.01 * apart**2 - 1e-14).all()), name  # Pinsker, with room
+        assert bool((by(past, past + 3.0).abs() < 1e-12).all()), name
+
+
+def test_gradients_are_right(name):
+    past, now = logits(0, 3, 4).requires_grad_(), logits(1, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(DIVERGENCES[name], (past, now))
+
+
+def test_near_equality_each_is_half_its_constant_times_the_fisher_form(name):
+    """Div / (d^T F d) -> f''(1)/2: 1/2 for KL, 1/8 for Jensen-Shannon; 1/2 for all once normalised."""
+    z, d = logits(0, spread=1.0), logits(1, spread=1.0)
+    p = z.softmax(1)
+    form = (p * d**2).sum(1) - (p * d).sum(1) ** 2
+    for size in (1e-2, 1e-3):
+        ratio = DIVERGENCES[name](z, z + size * d) / (size**2 * form)
+        assert_close(ratio, torch.full_like(ratio, CONSTANT[name] / 2), rtol=3 * size, atol=0)
+        ratio = DIVERGENCES[name](z, z + size * d, True) / (size**2 * form)
+        assert_close(ratio, torch.full_like(ratio, 0.5), rtol=3 * size, atol=0)
+
+
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e30])
+def test_extreme_logits_give_finite_values_and_gradients(name, size):
+    past = size * torch.tensor([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [1.0, 1.0, -1.0]])
+    now = (
+        size * torch.tensor([[-1.0, 0.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -1.0]])
+    ).requires_grad_()
+    value = DIVERGENCES[name](past, now)
+    value.sum().backward()
+    assert bool(value.isfinite().all()) and bool(now.grad.isfinite().all())
+    assert float(value[0].detach()) > 0.6 and float(value[2].detach()) == pytest.approx(0, abs=1e-6)
+
+
+def test_half_precision_is_computed_in_float32(name):
+    past, now = logits(0).bfloat16(), logits(1).bfloat16()
+    assert_close(DIVERGENCES[name](past, now), DIVERGENCES[name](past.float(), now.float()))
+
+
+# any f
+
+
+@pytest.mark.parametrize(
+    "name, f, constant",
+    [
+        ("forward_kl", lambda u: u * u.log(), 1.0),
+        ("reverse_kl", lambda u: -u.log(), 1.0),
+        ("jensen_shannon", lambda u: 0.5 * (u * u.log() - (1 + u) * ((1 + u) / 2).log()), 0.25),
+        (
+            "hellinger",
+            lambda u: 3 * (u - 1) + 7 + (1 - u.sqrt()) ** 2,
+            0.5,
+        ),  # an affine part is nothing
+    ],
+)
+def test_a_generator_gives_the_divergence_of_its_name(name, f, constant):
+    past, now = logits(0), logits(1)
+    assert_close(f_divergence(f)(past, now, False), DIVERGENCES[name](past, now))
+    normal = DIVERGENCES[name](past, now) / constant
+    assert_close(f_divergence(f)(past, now, True), normal)
+    assert_close(f_divergence(f, curvature=constant)(past, now, True), normal)
+
+
+def test_a_generator_made_without_gradients_is_the_same():
+    with torch.no_grad():
+        made = f_divergence(lambda u: (u - 1) ** 2)
+    assert_close(made(logits(0), logits(1), True) * 2, made(logits(0), logits(1), False))
+
+
+def test_a_quadratic_generator_stays_finite_in_float32():
+    past, now = torch.tensor([[1e4, -1e4]]), torch.tensor([[-1e4, 1e4]])
+    assert bool(f_divergence(lambda u: (u - 1) ** 2)(past, now, True).isfinite())
+
+
+def test_a_generator_without_curvature_cannot_be_normalised():
+    variation = f_divergence(lambda u: (u - 1).abs() / 2)
+    past, now = logits(0), logits(1)
+    distance = (past.softmax(1) - now.softmax(1)).abs().sum(1) / 2
+    assert_close(variation(past, now, False), distance)
+    with pytest.raises(ConfigError, match=r"f''\(1\) = 0 cannot be normalised"):
+        variation(past, now, True)
+
+
+# details
+
+
+def test_the_more_certain_side_leads():
+    sure, unsure = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.3, 0.0]])
+    for past, now, share in ((sure, unsure, 0.9), (unsure, sure, 0.1)):
+        expected = share * forward_kl(past, now) + (1 - share) * forward_kl(now, past)
+        assert_close(balanced_kl(past, now, share=0.9), expected)
+    flipped = sure.flip(1)  # as certain as each other
+    expected = (forward_kl(sure, flipped) + forward_kl(flipped, sure)) / 2
+    assert_close(balanced_kl(sure, flipped, share=0.9), expected)
+
+
+def test_jensen_shannon_is_symmetric_and_bounded():
+    past, now = logits(0, spread=30.0), logits(1, spread=30.0)
+    js = DIVERGENCES["jensen_shannon"]
+    assert_close(js(past, now), js(now, past))
+    assert float(js(past, now).max()) <= math.log(2) + 1e-12
+
+
+def test_a_class_the_past_gives_nothing_counts_nothing_forward():
+    padded = torch.tensor([[1.0, 0.0, -torch.inf]])
+    now = torch.tensor([[1.0, 0.0, 0.5]], requires_grad=True)
+    value = forward_kl(padded, now)
+    value.sum().backward()
+    p, q = reference.softmax([1.0, 0.0]), reference.softmax([1.0, 0.0, 0.5])
+    assert float(value.detach()) == pytest.approx(sum(a * math.log(a / b) for a, b in zip(p, q)))
+    assert bool(now.grad.isfinite().all())
+
+
+def test_bad_names_and_shares_are_refused():
+    with pytest.raises(ConfigError, match="unknown divergence 'forward': did you mean"):
+        divergence("forward")
+    with pytest.raises(ConfigError, match="must lie in"):
+        balanced_kl(logits(), logits(), share=0.4)
