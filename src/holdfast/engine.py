@@ -153,7 +153,7 @@ class Work:
         pool = self.memory.pooled(task.train)
         for epoch in range(epochs):
             generator = generator_of(self.fabric.device, self.seed, "epoch", task.index, epoch)
-            started, totals, lr = time.perf_counter(), Totals(), 0.0
+            started, totals, lr = time.perf_counter(), Totals(self.method.penalties), 0.0
             order = torch.randperm(len(pool), generator=generator, device=self.fabric.device)
             batches = order.tensor_split(-(-len(pool) // self.training.batch))
             for number, index in enumerate(batches):
@@ -161,6 +161,7 @@ class Work:
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 step = self._step(pool[index], task, epoch, model, generator)
+                step.learner, step.lr, step.size = self.learner, lr, len(pool)
                 self._update(step, optimizer, totals)
                 self.memory.observe(pool[index[pool.task[index] == task.index]], epoch, generator)
             seconds = time.perf_counter() - started
@@ -249,9 +250,10 @@ class Work:
 
 
 class Totals:
-    """Running means of what the steps of an epoch recorded."""
+    """Running means of what the steps of an epoch recorded, and each penalty's ratio to the rest."""
 
-    def __init__(self):
+    def __init__(self, penalties: Sequence[str] = ()):
+        self.penalties = penalties
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
@@ -262,8 +264,12 @@ class Totals:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """The mean of each record over the steps that made it."""
-        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        """The mean of each record over the steps that made it; penalty / loss without it."""
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        for name in self.penalties:
+            if means.get(name):
+                means[f"{name}/loss"] = means[name] / max(means["loss"] - means[name], 1e-12)
+        return means
 
 
 def check_finite(loss: Tensor, step: Step) -> None:

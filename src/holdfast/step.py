@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.stream.rows import Rows
 
 if TYPE_CHECKING:
-    from holdfast.learner.learner import Output
+    from holdfast.learner.learner import Learner, Output
 
 Forward = Callable[[Tensor], "Output"]
 
@@ -64,6 +64,9 @@ class Step:
         classes: the task's classes.
         seen: all classes so far, the task's own included.
         epoch, epochs: position within the task.
+        learner: whose weights this update moves, for anchors that hold weights.
+        lr: learning rate of this update.
+        size: images the task is learned from, which a mean loss is a mean over; 0 takes the batch's.
     """
 
     def __init__(
@@ -76,7 +79,11 @@ class Step:
         seen: tuple[int, ...] = (),
         epoch: int = 0,
         epochs: int = 1,
+        learner: Learner | None = None,
+        lr: float = 0.0,
+        size: int = 0,
     ):
+        self.learner, self.lr, self.size = learner, lr, size or parts["batch"].images
         self.task, self.classes, self.seen = task, classes, seen
         self.epoch, self.epochs = epoch, epochs
         self.has_past = past is not None
