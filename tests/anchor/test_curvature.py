@@ -158,6 +158,17 @@ def test_the_size_of_a_chunk_does_not_matter():
     assert_close(sums[0], sums[2], **CLOSE)
 
 
+@pytest.mark.parametrize("kind", ["fisher", "hessian"])
+def test_weights_that_are_not_covered_leave_no_graph_behind(kind):
+    learner = network("convnet")
+    task, made = task_of(learner), Curvature(kind, clip=True)
+    bare, whole = made.layout(learner, norm=False), made.layout(learner)
+    found = made.of(learner, task, bare)
+    assert not found.requires_grad and bare.size < whole.size
+    assert all(p.grad is None for p in learner.parameters())
+    assert_close(found, bare.flat(whole.split(made.of(learner, task, whole))), **CLOSE)
+
+
 def test_memory_aware_is_the_loop():
     learner = network("convnet")
     task, made = task_of(learner), MemoryAware()

@@ -166,12 +166,11 @@ class Curvature(Importance):
 
         The learner is taken in the mode it is in: in training mode batch norm ties samples together.
         """
-        weights = {
-            n: w.requires_grad_() for n, w in weights_of(learner).items() if n in layout.shapes
-        }
+        everything = weights_of(learner)
+        weights = {name: everything[name].requires_grad_() for name in layout.shapes}
         total, along = torch.zeros_like(vector), layout.split(vector)
         for rows in task.train.batches(512):
-            out = functional_call(learner, weights, (inputs_of(learner, rows.x),))
+            out = functional_call(learner, everything, (inputs_of(learner, rows.x),))
             y = self.likelihood.places(rows.y, task)
             loss = functional.cross_entropy(self.likelihood.logits(out, task), y, reduction="sum")
             slope = torch.autograd.grad(loss, list(weights.values()), create_graph=True)

@@ -72,12 +72,13 @@ def persample(
     Yields:
         by name, (B, ...) one gradient a row.
     """
-    weights = {name: weights_of(learner)[name] for name in layout.shapes}
+    others = weights_of(learner)
+    weights = {name: others.pop(name) for name in layout.shapes}
     size = sum(w.numel() * w.element_size() for w in weights.values())
     chunk = chunk or min(MOST, max(1, BYTES // size))
 
     def one(weights: dict[str, Tensor], x: Tensor, column: Tensor) -> Tensor:
-        return score(functional_call(learner, weights, (x[None],)), column)
+        return score(functional_call(learner, others | weights, (x[None],)), column)
 
     every = vmap(grad(one), in_dims=(None, 0, 0))
     for at, told in zip(image.split(chunk), column.split(chunk), strict=True):

@@ -102,7 +102,10 @@ class Prior(nn.Module):
     def consolidate(self, learner: Learner, task: Task) -> None:
         """Take the learner's weights as a centre, and the task's H."""
         layout = self.layout(learner)
-        centre, H = layout.flat(weights_of(learner)), self.importance.of(learner, task, layout)
+        centre, H = (
+            layout.flat(weights_of(learner)),
+            self.importance.of(learner, task, layout).detach(),
+        )
         if self.posts and not self.per_task:
             H = self.decay * self.posts[0].spread(layout) + H
         post = Post(layout, centre, H)
