@@ -139,6 +139,29 @@ def test_it_is_a_sum_over_the_data_and_not_over_batches(kind):
     assert_close(whole, sum(curvature(learner, part, kind) for part in parts), **CLOSE)
 
 
+def test_what_layers_know_and_what_vmap_finds_are_the_same(monkeypatch):
+    learner = network("convnet")
+    task = task_of(learner, 40)  # more than one batch
+    known = curvature(learner, task, "fisher")
+    monkeypatch.setattr("holdfast.anchor.curvature.squares", lambda *given: None)
+    assert_close(known, curvature(learner, task, "fisher"), **CLOSE)
+
+
+def test_a_network_with_layers_unknown_here_is_left_to_vmap():
+    learner = network("mlp")
+    learner.backbone.layers[1] = torch.nn.PReLU().double()  # a weight that no rule covers
+    task = task_of(learner)
+    found = curvature(learner, task, "fisher")
+    assert_close(found, dense("fisher", learner, task).diagonal(), **CLOSE)
+
+
+def test_a_network_that_shares_a_weight_is_refused():
+    twice = network("mlp")
+    twice.backbone.layers = torch.nn.Sequential(*twice.backbone.layers, twice.backbone.layers[2])
+    with pytest.raises(ConfigError, match=r"layers\.4\.bias is shared by two layers"):
+        Curvature().layout(twice)
+
+
 def test_the_size_of_a_chunk_does_not_matter():
     learner = network("convnet")
     task, made = task_of(learner, 6), Curvature("empirical_fisher")

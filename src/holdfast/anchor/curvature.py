@@ -15,6 +15,7 @@ from torch.nn import functional
 from holdfast.anchor.layout import Layout, layout_of
 from holdfast.anchor.likelihood import HeadSoftmax, Likelihood
 from holdfast.anchor.persample import evaluating, inputs_of, persample, predict, weights_of
+from holdfast.anchor.squares import squares
 from holdfast.chance import generator_of
 from holdfast.errors import ConfigError, unknown
 
@@ -116,14 +117,19 @@ class Curvature(Importance):
         with evaluating(learner):
             if self.kind == "hessian":
                 return positive(self._hessian(learner, task, layout), self.clip)
-            roots = self.roots(learner, task)
+            roots, x = self.roots(learner, task), task.train.x
+            if self.structure == "diagonal":
+                read = lambda out: self.likelihood.logits(out, task)
+                found = squares(learner, layout, read, x, roots)
+                if found is not None:
+                    return found
             image = torch.arange(len(roots), device=roots.device).repeat_interleave(roots.shape[1])
             total = self._zeros(learner, layout)
-            told = (task.train.x, image, roots.flatten(0, 1))
+            told = (x, image, roots.flatten(0, 1))
             for gradients in persample(learner, layout, self._score(task), *told):
                 if self.structure == "diagonal":
-                    squares = {name: g.square().sum(0) for name, g in gradients.items()}
-                    total += layout.flat(squares)
+                    each = {name: g.square().sum(0) for name, g in gradients.items()}
+                    total += layout.flat(each)
                 else:
                     rows = torch.cat([g.flatten(1) for g in gradients.values()], 1)
                     total.addmm_(rows.T, rows)

@@ -78,8 +78,15 @@ def layout_of(learner: nn.Module, parts: Sequence[str], norm: bool = True) -> La
             they are no weights.
 
     Raises:
-        ConfigError: if none of the weights is trainable.
+        ConfigError: if none of the weights is trainable, or two layers share one.
     """
+    every = [name for name, _ in learner.named_parameters(remove_duplicate=False)]
+    shared = set(every) - {name for name, _ in learner.named_parameters()}
+    if shared:
+        raise ConfigError(
+            f"the weight {min(shared)} is shared by two layers, which gradients of single images do "
+            "not support: use a network in which every layer has its own."
+        )
     kinds = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
     norms = [name for name, module in learner.named_modules() if isinstance(module, kinds)]
     shapes = {
