@@ -140,3 +140,51 @@ def unit_rows(n, d, seed, dtype=torch.float64):
     """Random unit rows."""
     generator = torch.Generator().manual_seed(seed)
     return torch.nn.functional.normalize(torch.randn(n, d, generator=generator, dtype=dtype), dim=1)
+
+
+# curvatures (THEORY 6): one image, one class and one weight at a time, by ordinary backward passes
+
+
+def slopes(scalar, weights, graph=False):
+    """(P,) gradient of a scalar; weights it does not depend on have slope 0."""
+    found = torch.autograd.grad(
+        scalar, weights, retain_graph=True, create_graph=graph, allow_unused=True
+    )
+    found = [torch.zeros_like(w) if g is None else g for g, w in zip(found, weights, strict=True)]
+    return torch.cat([g.flatten() for g in found])
+
+
+def curvature(kind, logits, y, weights):
+    """(P, P) sum over the rows of ``logits``, dense; ``weights`` are what they were made of."""
+    total = 0.0
+    for row, label in zip(logits, y.tolist(), strict=True):
+        logs = row - row.exp().sum().log()
+        p = logs.exp().detach()
+        if kind == "fisher":
+            for c in range(len(p)):
+                g = slopes(logs[c], weights)
+                total = total + p[c] * g[:, None] * g
+        elif kind == "empirical_fisher":
+            g = slopes(logs[label], weights)
+            total = total + g[:, None] * g
+        elif kind == "ggn":
+            J = torch.stack([slopes(value, weights) for value in row])
+            total = total + J.T @ (p.diag() - p[:, None] * p) @ J
+        else:
+            g = slopes(-logs[label], weights, graph=True)
+            total = total + torch.stack([slopes(value, weights) for value in g])
+    return total
+
+
+def memory_aware(logits, weights):
+    """(P,) mean over the rows of |d ||f||^2 / dw|."""
+    return sum(slopes((row**2).sum(), weights).abs() for row in logits) / len(logits)
+
+
+def weight_penalty(weights, posts):
+    """sum over posts (centre, H) of 1/2 sum_k H_k (w_k - c_k)^2, number by number."""
+    return math.fsum(
+        0.5 * h * (w - c) ** 2
+        for centre, H in posts
+        for w, c, h in zip(weights, centre, H, strict=False)
+    )

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from holdfast.anchor.rule import edited
 from holdfast.chance import generator_of, seed_of
-from holdfast.errors import DivergedError
 from holdfast.events import Epoch, Event, TaskDone
 from holdfast.learner.learner import Learner, Output, outputs
+from holdfast.ledger import Totals, check_finite, check_weights
 from holdfast.memory.memory import pick
 from holdfast.memory.meter import forbid_images, measure
 from holdfast.memory.protocol import Protocol
@@ -155,7 +155,7 @@ class Work:
         pool = self.memory.pooled(task.train)
         for epoch in range(epochs):
             generator = generator_of(self.fabric.device, self.seed, "epoch", task.index, epoch)
-            started, totals, lr = time.perf_counter(), Totals(), 0.0
+            started, totals, lr = time.perf_counter(), Totals(self.method.penalties), 0.0
             order = torch.randperm(len(pool), generator=generator, device=self.fabric.device)
             batches = order.tensor_split(-(-len(pool) // self.training.batch))
             for number, index in enumerate(batches):
@@ -163,6 +163,7 @@ class Work:
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 step = self._step(pool[index], task, epoch, model, generator)
+                step.learner, step.lr, step.size = self.learner, lr, len(pool)
                 self._update(step, optimizer, totals)
                 fresh = (pool.task[index] == task.index).nonzero()[:, 0]
                 out = step["batch"].out.rows(fresh) if self.memory.columns else None
@@ -252,42 +253,3 @@ class Work:
         )
         if task.index == len(self.stream) - 1:
             self.result.status = "complete"
-
-
-class Totals:
-    """Running means of what the steps of an epoch recorded."""
-
-    def __init__(self):
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
-
-    def add(self, records: Mapping[str, Tensor], loss: Tensor) -> None:
-        """Take in one step."""
-        for name, value in (*records.items(), ("loss", loss.detach())):
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def means(self) -> dict[str, float]:
-        """The mean of each record over the steps that made it."""
-        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-
-
-def check_finite(loss: Tensor, step: Step) -> None:
-    """Stop before an update that would destroy the network; DivergedError names the term."""
-    if bool(torch.isfinite(loss)):
-        return
-    guilty = [name for name, value in step.records.items() if not bool(torch.isfinite(value))]
-    raise DivergedError(
-        f"the loss term {' and '.join(guilty) or 'sum'} became {loss.item()} in task {step.task + 1}, "
-        f"epoch {step.epoch + 1} of {step.epochs}: lower --lr or raise the temperatures."
-    )
-
-
-def check_weights(learner: Learner, task: Task) -> None:
-    """Stop before a network that the last update destroyed is taken for learned (DivergedError)."""
-    broken = [name for name, w in learner.named_parameters() if not bool(torch.isfinite(w).all())]
-    if broken:
-        raise DivergedError(
-            f"the weights {broken[0]} are not finite after the last update of task {task.index + 1}: "
-            "lower --lr or raise the temperatures."
-        )

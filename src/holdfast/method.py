@@ -63,6 +63,19 @@ class Method:
     dim: int = 128
     name: str = "method"
 
+    def __post_init__(self):
+        asking = [a for a in (*self.terms, *self.rules) if a.needs_head and not self.trains_head]
+        if asking:
+            raise ConfigError(
+                f"{type(asking[0]).__name__} has no likelihood to take its curvature from, for this "
+                "method trains no head: name one, as in Curvature(likelihood=FrameSoftmax(frame, tau))."
+            )
+
+    @property
+    def penalties(self) -> list[str]:
+        """Labels of the terms that ask nothing of the data."""
+        return [term.label for term in self.terms if term.penalty]
+
     @property
     def objectives(self) -> list[Objective]:
         """The loss and the anchors that add to it."""

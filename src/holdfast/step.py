@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.stream.rows import Rows
 
 if TYPE_CHECKING:
-    from holdfast.learner.learner import Output
+    from holdfast.learner.learner import Learner, Output
 
 Forward = Callable[[Tensor], "Output"]
 
@@ -65,6 +65,9 @@ class Step:
         seen: all classes so far, the task's own included.
         epoch, epochs: position within the task.
         known: classes of earlier tasks, also those that come again; None takes all that do not.
+        learner: whose weights this update moves, for anchors that hold weights.
+        lr: learning rate of this update.
+        size: images the task is learned from, which a mean loss is a mean over; 0 takes the batch's.
     """
 
     def __init__(
@@ -78,7 +81,11 @@ class Step:
         epoch: int = 0,
         epochs: int = 1,
         known: tuple[int, ...] | None = None,
+        learner: Learner | None = None,
+        lr: float = 0.0,
+        size: int = 0,
     ):
+        self.learner, self.lr, self.size = learner, lr, size or parts["batch"].images
         self.task, self.classes, self.seen = task, classes, seen
         self.epoch, self.epochs = epoch, epochs
         self.has_past = past is not None

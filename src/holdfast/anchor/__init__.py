@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.curvature import Curvature, Importance, Unit
 from holdfast.anchor.divergence import (
     DIVERGENCES,
     Divergence,
@@ -16,17 +17,31 @@ from holdfast.anchor.function import (
     MatchLogits,
     distillation,
 )
+from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
+from holdfast.anchor.weight import Proximal, Quadratic
 
 __all__ = [
     "DIVERGENCES",
+    "Curvature",
     "Divergence",
+    "FrameSoftmax",
+    "HeadSoftmax",
+    "Importance",
     "IndirectAlignment",
+    "Likelihood",
     "LogitDistillation",
     "MatchLogits",
+    "MemoryAware",
+    "PathIntegral",
+    "Proximal",
+    "Quadratic",
     "RelationDistillation",
     "Rule",
+    "SynapticIntelligence",
+    "Unit",
     "WeightAligning",
     "balanced_kl",
     "distillation",

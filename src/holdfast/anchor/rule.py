@@ -23,7 +23,12 @@ class Rule(nn.Module):
 
     A guarantee belongs on the update: under momentum, Adam or weight decay an edited gradient
     still leaks into the protected directions.
+
+    Attributes:
+        needs_head: whether it asks what the head says, and so needs one that is trained.
     """
+
+    needs_head: bool = False
 
     def gradient(self, gradient: Named, step: Step) -> Named:
         """What the optimiser is given, from the gradients by parameter name."""

@@ -97,7 +97,9 @@ class Learner(nn.Module):
         per_channel = (1, -1) + (1,) * (x.ndim - 2)
         x = (x - self.mean.view(per_channel)) / self.std.view(per_channel)
         features = self.backbone(x)
-        embedding = functional.normalize(self.projector(features).float(), dim=1)
+        projected = self.projector(features)
+        wide = torch.promote_types(projected.dtype, torch.float32)
+        embedding = functional.normalize(projected.to(wide), dim=1)
         return Output(features, embedding, self.head(features))
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:

@@ -42,6 +42,8 @@ class Term(Objective):
         on: name of the part it is asked of.
         needs_past: whether it compares with the past network.
         whole_head: whether it needs a head for every class of the stream from the start.
+        needs_head: whether it asks what the head says, and so needs one that is trained.
+        penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
         given: rows it brings itself, drawn for it as the part ``given``; a protocol must allow them.
     """
@@ -49,6 +51,8 @@ class Term(Objective):
     on: str = "batch"
     needs_past: bool = False
     whole_head: bool = False
+    needs_head: bool = False
+    penalty: bool = False
     label: str = "term"
     given: Rows | None = None
 

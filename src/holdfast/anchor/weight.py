@@ -1,0 +1,147 @@
+"""Weight anchors: the new weights must stay where the old tasks need them (THEORY 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.anchor.curvature import Importance
+from holdfast.anchor.prior import Prior, weights_in
+from holdfast.anchor.rule import Named, Rule
+from holdfast.errors import ConfigError
+from holdfast.loss.term import Term
+from holdfast.step import Part, Step
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
+
+
+class Quadratic(Term):
+    """scale/2 (w - w0)^T H (w - w0), with H from a curvature or another importance.
+
+    With a curvature, H is a sum over the old data's images and scale = weight / n for the n images
+    of the new task, because the task's loss is a mean over them: weight 1 counts all the old data
+    once. With SI, MAS or L2, scale = weight. The value, and its ratio to the rest of the loss, are
+    in the log (``quadratic``, ``quadratic/loss``); so give the weight here, not as a factor outside.
+
+    Covered are the trainable weights of backbone and head (of backbone and projector under
+    `FrameSoftmax`), with scale and shift of batch norm unless ``norm=False``; running statistics
+    are no weights and move freely. Rows of the head that came later are not covered.
+
+    Args:
+        importance: what H is: `Curvature`, `PathIntegral`, `MemoryAware` or `Unit`.
+        weight: at least 0.
+        decay: gamma of the online sum H <- gamma H + H_task, around the newest w0.
+        per_task: instead one quadratic a task at its own centre, as in the original EWC.
+        norm: whether batch norm's scale and shift are covered.
+
+    Raises:
+        ConfigError: for numbers outside their range, frozen weights, or a network of other shapes.
+
+    Source: Kirkpatrick et al. (2017); Schwarz et al. (2018) for the online sum; THEORY 6.
+    """
+
+    penalty = True
+    label = "quadratic"
+
+    def __init__(
+        self,
+        importance: Importance,
+        weight: float = 1.0,
+        decay: float = 1.0,
+        per_task: bool = False,
+        norm: bool = True,
+    ):
+        super().__init__()
+        self.prior = Prior(importance, weight, decay, per_task, norm)
+        self.needs_head = importance.needs_head
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """The scaled quadratics of the earlier tasks; 0 in the first."""
+        weights = weights_in(step)
+        if not self.prior.posts:
+            self.prior.check(step)
+            return step.zero
+        self.prior.warn_if_stiff(step)
+        return self.prior.scale(step) * penalty(self.prior, weights)
+
+    def covered(self, learner: nn.Module) -> list[str]:
+        """Names of the weights that it holds once a task has ended."""
+        return list(self.prior.layout(learner).shapes)
+
+    def consolidate(self, learner: Learner, task: Task) -> None:
+        """Take the learner's weights as a centre, and the task's H."""
+        self.prior.consolidate(learner, task)
+
+
+def penalty(prior: Prior, weights: Mapping[str, Tensor]) -> Tensor:
+    """sum_t 1/2 (w - w_t)^T H_t (w - w_t), not scaled."""
+    return torch.stack([post.value(weights) for post in prior.posts]).sum()
+
+
+class Proximal(Rule):
+    """The diagonal quadratic as an exact implicit step after the optimiser's: it cannot diverge.
+
+    The optimiser moves w to u; then w becomes the minimum of |w - u|^2 / (2 lr) + the quadratics,
+    (I + sum_t S_t)^-1 (u + sum_t S_t w_t), S_t = lr scale H_t. Every weight ends between
+    u and the centres, however large the weight. The arguments are those of `Quadratic`.
+
+    Raises:
+        ConfigError: as `Quadratic`, and for a full H.
+
+    Source: Parikh and Boyd, *Proximal algorithms* (2014), for the operator; THEORY 6.
+    """
+
+    def __init__(
+        self,
+        importance: Importance,
+        weight: float = 1.0,
+        decay: float = 1.0,
+        per_task: bool = False,
+        norm: bool = True,
+    ):
+        super().__init__()
+        if getattr(importance, "structure", "diagonal") != "diagonal":
+            raise ConfigError("the Proximal anchor needs structure='diagonal', not a full matrix.")
+        self.prior = Prior(importance, weight, decay, per_task, norm)
+        self.needs_head = importance.needs_head
+        self.before: Named = {}
+
+    def gradient(self, gradient: Named, step: Step) -> Named:
+        """Untouched; notes where the weights are before the optimiser moves them."""
+        if self.prior.posts:
+            self.before = {name: w.detach().clone() for name, w in weights_in(step).items()}
+        return gradient
+
+    def update(self, delta: Named, step: Step) -> Named:
+        """The optimiser's move, drawn back towards the centres."""
+        posts, before, self.before = self.prior.posts, self.before, {}
+        if not posts:
+            return delta
+        last = posts[-1].layout
+        here = last.flat(before)
+        move = last.flat({name: delta.get(name, torch.zeros_like(w)) for name, w in before.items()})
+        pull, force = torch.zeros_like(here), torch.zeros_like(here)
+        for post in posts:
+            S = step.lr * self.prior.scale(step) * post.spread(last)
+            centre = here.index_copy(0, last.places(post.layout).to(here.device), post.centre)
+            pull, force = pull + S, force + S * (centre - here)
+        moved = last.split((move + force) / (1 + pull))
+        return delta | {name: _rows(delta[name], moved[name]) for name in moved if name in delta}
+
+    def covered(self, learner: nn.Module) -> list[str]:
+        """Names of the weights that it holds once a task has ended."""
+        return list(self.prior.layout(learner).shapes)
+
+    def consolidate(self, learner: Learner, task: Task) -> None:
+        """Take the learner's weights as a centre, and the task's H."""
+        self.prior.consolidate(learner, task)
+
+
+def _rows(whole: Tensor, first: Tensor) -> Tensor:
+    """A tensor with its first rows replaced: those that the anchor knows."""
+    return torch.cat([first, whole[len(first) :]])

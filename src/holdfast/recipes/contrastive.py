@@ -1,0 +1,109 @@
+"""Representations by contrast, held fast by distillation of relations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from holdfast.anchor import RelationDistillation
+from holdfast.learner import Frame
+from holdfast.loss import FocalCollapse, SupCon, schedule
+from holdfast.method import Method
+
+
+def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
+    """Supervised contrast on the new data alone: what a contrastive loss forgets by itself.
+
+    Args:
+        tau: temperature of the contrast.
+        scale: factor on the loss; tau / 0.07 is the published one.
+        dim: width of the embedding.
+
+    Source: Khosla et al., Supervised contrastive learning, NeurIPS 2020
+    """
+    return Method(SupCon(tau, scale), views=2, trains_head=False, dim=dim)
+
+
+def co2l(
+    tau: float = 0.1,
+    scale: float = 1.0,
+    distill: float = 1.0,
+    now: float = 0.2,
+    past: float = 0.01,
+    dim: int = 128,
+    average: Literal["anchors", "rows"] = "anchors",
+) -> Method:
+    """Co2L: asymmetric supervised contrast, held fast by instance-relation distillation.
+
+    Args:
+        tau: temperature of the contrast.
+        scale: factor on the contrast; tau / 0.07 is the published one.
+        distill: weight of the distillation.
+        now: temperature of the learner's relations.
+        past: temperature of the past network's relations.
+        dim: width of the embedding.
+        average: of the contrast: over anchor rows, or over all rows as in the public code.
+
+    Source: Cha, Lee, Shin, Co2L: contrastive continual learning, ICCV 2021
+    """
+    return Method(
+        loss=SupCon(tau, scale, average),
+        anchors=[distill * RelationDistillation(now, past)],
+        views=2,
+        trains_head=False,
+        dim=dim,
+    )
+
+
+def fnc2(
+    tau: float = 0.1,
+    scale: float = 1.0,
+    gamma: float = 1.0,
+    distill: float = 1.0,
+    alpha: str = "linear",
+    now: float = 0.2,
+    past: float = 0.01,
+    prototype_now: float = 0.2,
+    prototype_past: float = 0.1,
+    old_prototypes: bool = True,
+    denominator: Literal["closed", "open"] = "closed",
+    average: Literal["anchors", "rows"] = "anchors",
+    support: Literal["seen", "old"] = "seen",
+    dim: int = 128,
+    classes: int = 0,
+    frame_seed: int = 0,
+) -> Method:
+    """FNC2 + HSD: focal neural-collapse contrast, held fast by hardness-softness distillation.
+
+    Args:
+        tau: temperature of the contrast.
+        scale: factor on the contrast; tau / 0.07 is the published one.
+        gamma: focal exponent; 0 switches the focus off.
+        distill: weight of the distillation.
+        alpha: share of IRD against S-PRD over a task: linear, delayed:30,80, cosine, step:0.5 or
+            constant:0.5.
+        now: temperature of the learner's relations (IRD).
+        past: temperature of the past network's relations (IRD).
+        prototype_now: the same against prototypes (S-PRD).
+        prototype_past: the same against prototypes (S-PRD).
+        old_prototypes: whether the prototypes of old classes repel: the pseudo-replay.
+        denominator: ``closed`` counts the own prototype among the contrasts, ``open`` as printed.
+        average: of the contrast: over anchor rows, or over all rows.
+        support: prototypes of S-PRD: of all classes seen, or of old ones only.
+        dim: width of the embedding.
+        classes: how many the stream will have, if known; 0 takes the frame of dim + 1 vertices.
+        frame_seed: rotation of the frame.
+
+    Source: Dang, Nguyen, Vu, Vrain, Memory-efficient continual learning with neural collapse
+        contrastive, WACV 2025
+    """
+    frame = Frame(dim, classes, frame_seed)
+    share = schedule(alpha)
+    soft = RelationDistillation(now, past)
+    hard = RelationDistillation(prototype_now, prototype_past, keys=frame, support=support)
+    return Method(
+        loss=FocalCollapse(frame, tau, gamma, old_prototypes, denominator, scale, average),
+        anchors=[distill * (share * soft + (1 - share) * hard)],
+        views=2,
+        trains_head=False,
+        dim=dim,
+    )

@@ -1,0 +1,107 @@
+"""The weights are held where the old tasks left them, each by how much it mattered."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from holdfast.anchor import (
+    Curvature,
+    HeadSoftmax,
+    MemoryAware,
+    PathIntegral,
+    Quadratic,
+    SynapticIntelligence,
+    Unit,
+)
+from holdfast.loss import CrossEntropy
+from holdfast.method import Method
+
+
+def ewc(
+    weight: float = 1.0,
+    fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+) -> Method:
+    """Elastic weight consolidation: one quadratic a task around its weights, by their Fisher information.
+
+    Args:
+        weight: 1 counts each old task's data once; at least 0.
+        fisher: labels of the Fisher: the model's own in exact sum, sampled from it, or observed.
+        classes: which logits compete, in the loss and in the Fisher.
+        norm: whether scale and shift of batch norm are held too.
+
+    Source: Kirkpatrick et al., Overcoming catastrophic forgetting in neural networks, PNAS 2017
+    """
+    curvature = Curvature(fisher, likelihood=HeadSoftmax(classes))
+    return Method(CrossEntropy(classes), [Quadratic(curvature, weight, per_task=True, norm=norm)])
+
+
+def online_ewc(
+    weight: float = 1.0,
+    decay: float = 1.0,
+    fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+) -> Method:
+    """Online EWC: one quadratic around the newest weights, by the decayed sum of all Fishers.
+
+    Args:
+        weight: 1 counts all old data once; at least 0.
+        decay: factor on the older tasks' Fisher each time a task ends, from 0 to 1.
+        fisher: labels of the Fisher: the model's own in exact sum, sampled from it, or observed.
+        classes: which logits compete, in the loss and in the Fisher.
+        norm: whether scale and shift of batch norm are held too.
+
+    Source: Schwarz et al., Progress and compress, ICML 2018
+    """
+    curvature = Curvature(fisher, likelihood=HeadSoftmax(classes))
+    return Method(CrossEntropy(classes), [Quadratic(curvature, weight, decay, norm=norm)])
+
+
+def si(
+    weight: float = 1.0,
+    xi: float = 0.1,
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+) -> Method:
+    """Synaptic intelligence: weights are held by what their moves did for the loss.
+
+    Args:
+        weight: the published c; at least 0.
+        xi: damping of the division by the squared move.
+        classes: which logits compete.
+        norm: whether scale and shift of batch norm are held too.
+
+    Source: Zenke, Poole, Ganguli, Continual learning through synaptic intelligence, ICML 2017
+    """
+    path = SynapticIntelligence()
+    return Method(
+        CrossEntropy(classes), [Quadratic(PathIntegral(path, xi), weight, norm=norm), path]
+    )
+
+
+def mas(weight: float = 1.0, classes: Literal["new", "seen"] = "seen", norm: bool = True) -> Method:
+    """Memory aware synapses: weights are held by how much they move the output.
+
+    Args:
+        weight: the published lambda; at least 0.
+        classes: which logits compete.
+        norm: whether scale and shift of batch norm are held too.
+
+    Source: Aljundi et al., Memory aware synapses, ECCV 2018
+    """
+    return Method(CrossEntropy(classes), [Quadratic(MemoryAware(), weight, norm=norm)])
+
+
+def l2(weight: float = 0.1, classes: Literal["new", "seen"] = "seen", norm: bool = True) -> Method:
+    """All weights held alike around those of the last task: what the importances must beat.
+
+    Args:
+        weight: of half the squared distance; at least 0.
+        classes: which logits compete.
+        norm: whether scale and shift of batch norm are held too.
+
+    Source: the baseline of Kirkpatrick et al., PNAS 2017
+    """
+    return Method(CrossEntropy(classes), [Quadratic(Unit(), weight, decay=0.0, norm=norm)])
