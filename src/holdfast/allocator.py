@@ -10,7 +10,7 @@ def keep_freed_memory() -> bool:
     """Serve large tensors from the heap and never hand freed memory back; whether it was possible.
 
     For a process of one's own (the command line, a benchmark), on Linux with glibc: memory stays
-    at its peak. Training ResNets on a CPU gains about a third.
+    at its peak. Training a ResNet-18 of width 16 on one core gained about a tenth.
     """
     if not sys.platform.startswith("linux"):
         return False
