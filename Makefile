@@ -35,7 +35,7 @@ lint: $(VENV)/.developed  ## ruff: rules and format
 	$(BIN)/ruff format --check src tests benchmarks examples
 
 types: $(VENV)/.developed  ## pyright
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.developed  ## engine overhead against a bare loop, and the cost of the views
 	$(PIP) --editable '.[bench]'
