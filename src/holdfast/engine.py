@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -162,8 +163,8 @@ class Work:
                 lr = self.training.lr_at(epoch + (number + 0.5) / len(batches), epochs)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                step = self._step(pool[index], task, epoch, model, generator)
-                step.learner, step.lr, step.size = self.learner, lr, len(pool)
+                at = {"epoch": epoch, "lr": lr, "size": len(pool)}
+                step = self._step(pool[index], task, at, model, generator)
                 self._update(step, optimizer, totals)
                 fresh = (pool.task[index] == task.index).nonzero()[:, 0]
                 out = step["batch"].out.rows(fresh) if self.memory.columns else None
@@ -173,9 +174,17 @@ class Work:
             yield Epoch(*place, totals.means(), lr, len(pool) / seconds, seconds)
 
     def _step(
-        self, rows: Rows, task: Task, epoch: int, forward: Forward, generator: torch.Generator
+        self,
+        rows: Rows,
+        task: Task,
+        at: Mapping[str, Any],
+        forward: Forward,
+        generator: torch.Generator,
     ) -> Step:
-        """What one update sees: the batch and the memory's draws, as views."""
+        """What one update sees: the batch and the memory's draws, as views.
+
+        ``at`` is its place within the task: epoch, learning rate, and how many images an epoch has.
+        """
         raw = {"batch": self.memory.mixed(rows, generator)}
         raw |= self.memory.drawn(len(rows), generator)
         if self.given is not None:
@@ -188,7 +197,10 @@ class Work:
         past = None if self.past is None else self._past_forward
         seen, epochs = self.stream.seen(task.index), self.training.epochs_of(task.index)
         known = self.stream.seen(task.index - 1) if task.index else ()
-        return Step(parts, forward, past, task.index, task.classes, seen, epoch, epochs, known)
+        return Step(
+            parts, forward, past, task.index, task.classes, seen,
+            epochs=epochs, known=known, learner=self.learner, **at,
+        )  # fmt: skip
 
     def _past_forward(self, x: Tensor) -> Output:
         assert self.past is not None

@@ -33,8 +33,10 @@ class Importance(nn.Module, ABC):
         parts: of the learner that it covers.
         summed: whether H is a sum over the task's images, to be set against a mean loss over others.
         needs_head: whether it asks what the head says.
+        structure: whether H is a diagonal or a full matrix.
     """
 
+    structure: Literal["diagonal", "full"] = "diagonal"
     parts: tuple[str, ...] = ("backbone", "head")
     summed: bool = False
     needs_head: bool = False

@@ -15,6 +15,7 @@ from holdfast.learner.learner import outputs
 from holdfast.loss.term import Term
 from holdfast.step import Part, Step
 from holdfast.stream.rows import Rows
+from holdfast.tally import add_by_class
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
@@ -202,13 +203,12 @@ class IndirectAlignment(Term):
     def consolidate(self, learner: Learner, task: Task) -> None:
         """Add the task's features to their classes' sums and counts."""
         x, y = outputs(learner, task.train).features, task.train.y
-        old = len(self.statistics["count"]) if self.statistics else 0
-        size = max(int(y.max()) + 1, old)
-        count, sums = x.new_zeros(size), x.new_zeros(size, x.shape[1])
-        if old:
-            count[:old], sums[:old] = self.statistics["count"], self.statistics["sum"]
-        count.index_add_(0, y, torch.ones_like(x[:, 0]))
-        self.statistics = {"count": count, "sum": sums.index_add_(0, y, x)}
+        known = self.statistics
+        classes = max(int(y.max()) + 1, len(known["count"]) if known else 0)
+        self.statistics = {
+            "count": add_by_class(known.get("count"), torch.ones_like(x[:, 0]), y, classes),
+            "sum": add_by_class(known.get("sum"), x, y, classes),
+        }
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Counts and sums of the classes."""

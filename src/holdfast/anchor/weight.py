@@ -105,7 +105,7 @@ class Proximal(Rule):
         norm: bool = True,
     ):
         super().__init__()
-        if getattr(importance, "structure", "diagonal") != "diagonal":
+        if importance.structure != "diagonal":
             raise ConfigError("the Proximal anchor needs structure='diagonal', not a full matrix.")
         self.prior = Prior(importance, weight, decay, per_task, norm)
         self.needs_head = importance.needs_head

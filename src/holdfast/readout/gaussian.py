@@ -8,6 +8,7 @@ from torch import Tensor
 
 from holdfast.readout.drift import fit_drift
 from holdfast.readout.readout import Lesson, LinearReadout, Space
+from holdfast.tally import add_by_class
 
 
 class SharedGaussian(LinearReadout):
@@ -39,39 +40,35 @@ class SharedGaussian(LinearReadout):
         x, y = getattr(lesson.out, self.on).double(), lesson.task.train.y
         if self.needs_past and self.statistics and lesson.past_out is not None:
             self._move(getattr(lesson.past_out, self.on).double(), x)
-        known = self.statistics
-        count = x.new_zeros(lesson.classes)
-        sums = x.new_zeros(lesson.classes, x.shape[1])
-        moment = x.T @ x
-        if known:
-            count[: len(known["count"])] = known["count"]
-            sums[: len(known["sum"])] = known["sum"]
-            moment = moment + known["moment"]
-        count = count.index_add(0, y, torch.ones_like(x[:, 0]))
+        known, moment = self.statistics, x.T @ x
         self.statistics = {
-            "count": count,
-            "sum": sums.index_add(0, y, x),
-            "moment": moment,
+            "count": add_by_class(known.get("count"), torch.ones_like(x[:, 0]), y, lesson.classes),
+            "sum": add_by_class(known.get("sum"), x, y, lesson.classes),
+            "moment": moment + known["moment"] if known else moment,
         }
         self.solved = self._solve()
 
     def _move(self, past: Tensor, now: Tensor) -> None:
         """Carry the stored means and the within-class scatter from past to present features."""
-        count, sums, moment = (self.statistics[name] for name in ("count", "sum", "moment"))
-        means = sums / count.clamp_min(1)[:, None]
-        scatter = moment - (means * count[:, None]).T @ means
+        count, (means, scatter) = self.statistics["count"], self._means_and_scatter()
         drift = fit_drift(past, now)
         means, scatter = drift(means), drift.covariance(scatter)
         moment = scatter + (means * count[:, None]).T @ means
         self.statistics = {"count": count, "sum": means * count[:, None], "moment": moment}
         self.residuals.append(drift.residual)
 
-    def covariance(self) -> tuple[Float[Tensor, "k f"], Float[Tensor, "f f"]]:
-        """Class means and the shrunk within-class covariance."""
+    def _means_and_scatter(self) -> tuple[Tensor, Tensor]:
+        """(K, f) class means, and the (f, f) scatter about them, from the stored statistics."""
         count, sums, moment = (self.statistics[name] for name in ("count", "sum", "moment"))
         means = sums / count.clamp_min(1)[:, None]
-        f, n = moment.shape[0], max(float(count.sum()) - len(count), 1.0)
-        scatter = (moment - (means * count[:, None]).T @ means) / n
+        return means, moment - (means * count[:, None]).T @ means
+
+    def covariance(self) -> tuple[Float[Tensor, "k f"], Float[Tensor, "f f"]]:
+        """Class means and the shrunk within-class covariance."""
+        means, scatter = self._means_and_scatter()
+        count = self.statistics["count"]
+        f, n = len(scatter), max(float(count.sum()) - len(count), 1.0)
+        scatter = scatter / n
         share = self.shrinkage if self.shrinkage is not None else _oracle_share(scatter, n)
         ridge = scatter.diagonal().mean().clamp_min(1e-12) * torch.eye(f).to(scatter)
         return means, (1 - share) * scatter + (share + 1e-6) * ridge

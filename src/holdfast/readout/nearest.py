@@ -10,6 +10,7 @@ from torch.nn import functional
 from holdfast.learner.learner import Output
 from holdfast.learner.prototype import Frame
 from holdfast.readout.readout import Lesson, Readout, Space
+from holdfast.tally import add_by_class
 
 
 class NearestPrototype(Readout):
@@ -55,9 +56,7 @@ class NearestMean(Readout):
     def fit(self, lesson: Lesson) -> None:
         """Add the task's rows to their classes' sums; a class that comes again is merged."""
         x = functional.normalize(getattr(lesson.out, self.on), dim=1)
-        sums = x.new_zeros(lesson.classes, x.shape[1])
-        sums[: len(self.sums)] = self.sums if len(self.sums) else 0
-        self.sums = sums.index_add(0, lesson.task.train.y, x)
+        self.sums = add_by_class(self.sums, x, lesson.task.train.y, lesson.classes)
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """Cosine with each class mean."""
