@@ -59,6 +59,29 @@ def online_ewc(
     return Method(CrossEntropy(classes), [Quadratic(curvature, weight, decay, norm=norm)])
 
 
+def kfac_laplace(
+    weight: float = 1.0,
+    decay: float = 1.0,
+    fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+) -> Method:
+    """Online Laplace by Kronecker factors: the quadratic knows how the weights of a layer depend.
+
+    Args:
+        weight: 1 counts all old data once; at least 0.
+        decay: factor on the older tasks' curvature each time a task ends, from 0 to 1.
+        fisher: labels of the Fisher: the model's own in exact sum, sampled from it, or observed.
+        classes: which logits compete, in the loss and in the Fisher.
+        norm: whether scale and shift of batch norm are held too, by a diagonal.
+
+    Source: Ritter, Botev, Barber, Online structured Laplace approximations, NeurIPS 2018; the sum of
+        the tasks' factors is kept exactly, a pair a task
+    """
+    curvature = Curvature(fisher, "kfac", HeadSoftmax(classes))
+    return Method(CrossEntropy(classes), [Quadratic(curvature, weight, decay, norm=norm)])
+
+
 def si(
     weight: float = 1.0,
     xi: float = 0.1,

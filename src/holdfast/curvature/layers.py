@@ -1,8 +1,8 @@
-"""Sums of squared gradients of every sample, layer by layer from one batched backward pass."""
+"""Layer by layer from one batched backward pass: squared gradients of every sample, Kronecker factors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.anchor.layout import Layout
-from holdfast.anchor.persample import inputs_of
+from holdfast.curvature.layout import Layout
+from holdfast.curvature.persample import inputs_of
 from holdfast.learner.learner import GrowingHead
 
 if TYPE_CHECKING:
@@ -26,16 +26,25 @@ Square = Callable[
 
 def linear(module: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
     """(o, i) and (o,): the square of an outer product is the outer product of squares."""
+    if a.ndim > 2:  # the layer is applied at several places of a sample
+        a, g = a.flatten(1, -2), g.flatten(1, -2)
+        each = g.transpose(1, 2) @ a
+        return {"weight": each.square_().sum(0), "bias": g.sum(1).square().sum(0)}
     return {"weight": g.square().T @ a.square(), "bias": g.square().sum(0)}
+
+
+def patches_of(module: nn.Conv2d, a: Tensor) -> Float[Tensor, "n ikk t"]:
+    """What each position of a convolution's output sees of its input."""
+    size, padding = tuple(module.weight.shape[2:]), module.padding
+    assert isinstance(padding, tuple)
+    return functional.unfold(a, size, module.dilation, padding, module.stride)
 
 
 def convolution(module: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
     """(o, i, k, k) and (o,): a matrix product of the patches and the slopes, for each sample."""
     assert isinstance(module, nn.Conv2d)
-    size, g = module.weight.shape[2:], g.flatten(2)
-    padding = module.padding if isinstance(module.padding, tuple) else (0, 0)
-    patches = functional.unfold(a, tuple(size), module.dilation, padding, module.stride)
-    each = g @ patches.transpose(1, 2)
+    g = g.flatten(2)
+    each = g @ patches_of(module, a).transpose(1, 2)
     return {
         "weight": each.square_().sum(0).view_as(module.weight),
         "bias": g.sum(2).square().sum(0),
@@ -62,7 +71,8 @@ def rule_of(module: nn.Module) -> Square | None:
     if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
         return normalisation
     plain = isinstance(module, nn.Conv2d) and module.groups == 1
-    return convolution if plain and module.padding_mode == "zeros" else None
+    simple = plain and module.padding_mode == "zeros" and isinstance(module.padding, tuple)
+    return convolution if simple else None
 
 
 def layers(learner: nn.Module, layout: Layout) -> dict[str, nn.Module] | None:
@@ -73,27 +83,20 @@ def layers(learner: nn.Module, layout: Layout) -> dict[str, nn.Module] | None:
 
 
 @torch.enable_grad()
-def squares(
+def slopes(
     learner: Learner,
-    layout: Layout,
+    held: dict[str, nn.Module],
     read: Callable[[Output], Tensor],
     x: Tensor,
     roots: Float[Tensor, "n r k"],
-) -> Float[Tensor, " p"] | None:
-    """sum_i sum_r (d read(x_i).v_ir / dw)^2: as `persample` squared and summed, but in batches.
+) -> Iterator[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
+    """For every batch and root r: by layer, the inputs, and the slopes of sum_i read(x_i).v_ir there.
 
-    One forward pass a batch and one backward pass a root. A layer's gradient for one sample is made
-    from its input and the slope of its output; convolutions, linear layers and batch norm in eval
-    mode are known, each used once in a pass; anything else is left to `persample`.
+    One forward pass a batch and one backward pass a root.
 
-    Returns:
-        (P,), or None for a network with layers that are not known: use `persample` there.
-
-    Source: Dangel, Kunstner, Hennig, *BackPACK* (2020), second moment.
+    Raises:
+        ReusedLayerError: if a layer is used twice in a pass.
     """
-    held = layers(learner, layout)
-    if held is None:
-        return None
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     uses: list[str] = []
@@ -107,38 +110,66 @@ def squares(
         return hook
 
     hooks = [module.register_forward_hook(note(name)) for name, module in held.items()]
-    total = torch.zeros(layout.size).to(roots)
     try:
         for piece, told in zip(x.split(IMAGES), roots.split(IMAGES), strict=True):
             uses.clear()
             said = read(learner(inputs_of(learner, piece)))
             if len(uses) != len(set(uses)):
-                return None
-            for v in told.unbind(1):
-                total += _once(layout, held, inputs, outputs, (said * v).sum())
+                raise ReusedLayerError(max(uses, key=uses.count))
+            for r, v in enumerate(told.unbind(1)):
+                found = torch.autograd.grad(
+                    (said * v).sum(), list(outputs.values()), retain_graph=True, allow_unused=True
+                )
+                made = zip(outputs.items(), found, strict=True)
+                yield r, inputs, {n: torch.zeros_like(o) if g is None else g for (n, o), g in made}
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class ReusedLayerError(Exception):
+    """A layer is used more than once in a forward pass; its name is the argument."""
+
+
+def squares(
+    learner: Learner,
+    layout: Layout,
+    read: Callable[[Output], Tensor],
+    x: Tensor,
+    roots: Float[Tensor, "n r k"],
+) -> Float[Tensor, " p"] | None:
+    """sum_i sum_r (d read(x_i).v_ir / dw)^2: as `persample` squared and summed, but in batches.
+
+    A layer's gradient for one sample is made from its input and the slope of its output;
+    convolutions, linear layers and batch norm in eval mode are known, each used once in a pass;
+    anything else is left to `persample`.
+
+    Returns:
+        (P,), or None for a network with layers that are not known: use `persample` there.
+
+    Source: Dangel, Kunstner, Hennig, *BackPACK* (2020), second moment.
+    """
+    held = layers(learner, layout)
+    if held is None:
+        return None
+    total = torch.zeros(layout.size).to(roots)
+    try:
+        for _, inputs, found in slopes(learner, held, read, x, roots):
+            with torch.no_grad():
+                total += layout.flat(squared(held, inputs, found))
+    except ReusedLayerError:
+        return None
     return total
 
 
-def _once(
-    layout: Layout,
-    held: dict[str, nn.Module],
-    inputs: dict[str, Tensor],
-    outputs: dict[str, Tensor],
-    scalar: Tensor,
-) -> Tensor:
-    """(P,) one root's squares, summed over the batch."""
-    slopes = torch.autograd.grad(
-        scalar, list(outputs.values()), retain_graph=True, allow_unused=True
-    )
+def squared(
+    held: dict[str, nn.Module], inputs: dict[str, Tensor], found: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """By weight, one root's squares, summed over the batch."""
     pieces: dict[str, Tensor] = {}
-    with torch.no_grad():
-        for name, g in zip(outputs, slopes, strict=True):
-            rule = rule_of(held[name])
-            assert rule is not None
-            g = torch.zeros_like(outputs[name]) if g is None else g
-            made = rule(held[name], inputs[name], g)
-            pieces |= {f"{name}.{weight}": value for weight, value in made.items()}
-        return layout.flat(pieces)
+    for name, module in held.items():
+        rule = rule_of(module)
+        assert rule is not None
+        made = rule(module, inputs[name], found[name])
+        pieces |= {f"{name}.{weight}": value for weight, value in made.items()}
+    return pieces
