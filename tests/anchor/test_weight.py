@@ -368,6 +368,7 @@ def test_a_proximal_anchor_takes_a_diagonal_only():
         ("si", {"classes": "new", "norm": False}),
         ("mas", {"classes": "new", "norm": False}),
         ("l2", {"classes": "new", "weight": 0.0}),
+        *((name, {"step": "proximal"}) for name in ("ewc", "online_ewc", "si", "mas", "l2")),
         ("kfac_laplace", {"classes": "new", "norm": False, "decay": 0.5}),
     ],
 )
@@ -376,7 +377,8 @@ def test_variants_run_and_another_weight_gives_another_network(
 ):
     work, _ = learn(make(name, **options), tiny_stream, tiny_training)
     other, _ = learn(make(name, **options | {"weight": 5.0}), tiny_stream, tiny_training)
-    norms = [n for n in work.method.terms[-1].covered(work.learner) if ".layers.1." in n]
+    anchor = next(a for a in work.method.anchors if isinstance(a, Anchored))
+    norms = [n for n in anchor.covered(work.learner) if ".layers.1." in n]
     assert bool(norms) == options.get("norm", True)
     a, b = (w.learner.head.weight for w in (work, other))
     assert bool(a.isfinite().all()) and bool(b.isfinite().all()) and not torch.equal(a, b)

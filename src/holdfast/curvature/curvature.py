@@ -231,10 +231,10 @@ class Curvature(Importance):
 
 
 def softmax_roots(p: Float[Tensor, "n k"]) -> Float[Tensor, "n r k"]:
-    """(N, K - 1, K) vectors v_j (one of zeros if K is 1) with sum_j v_j v_j^T = diag(p) - p p^T, by breaking the stick.
+    """(N, K - 1, K) vectors v_j with sum_j v_j v_j^T = diag(p) - p p^T, by breaking the stick.
 
     v_j is sqrt(p_j s_{j+1} / s_j) at j and -p_i sqrt(p_j / (s_j s_{j+1})) at every i > j, with
-    s_j = sum_{i >= j} p_i: one backward pass fewer than one a class.
+    s_j = sum_{i >= j} p_i: one backward pass fewer than one a class. For K = 1 it is one vector, 0.
 
     Source: Tanabe and Sagae, *An exact Cholesky decomposition of the multinomial distribution* (1992).
     """

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from holdfast.curvature.layers import ReusedLayerError, layers, patches_of, rule_of, slopes, squared
+from holdfast.curvature.layers import ReusedLayerError, layers, rule_of, slopes, squared
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.matrix import Kronecker, Pair
 from holdfast.errors import ConfigError
@@ -48,15 +48,15 @@ def kronecker(
     rest = {name: torch.zeros(shape).to(roots) for name, shape in layout.shapes.items()}
     others = {name: m for name, m in held.items() if name not in dense}
     try:
-        for r, inputs, found in slopes(learner, held, read, x, roots):
+        for r, met, found in slopes(learner, held, read, x, roots):
             with torch.no_grad():
                 for name, module in dense.items():
                     biased = f"{name}.bias" in layout.shapes
-                    a, g = _columns(module, inputs[name], found[name], biased, r == 0)
+                    a, g = _columns(module, met[name], found[name], biased, r == 0)
                     if a is not None:
                         A[name] = A.get(name, 0) + a
                     G[name] = G.get(name, 0) + g
-                for name, value in squared(others, inputs, found).items():
+                for name, value in squared(others, met, found).items():
                     rest[name] += value
     except ReusedLayerError as error:
         raise ConfigError(
@@ -71,16 +71,12 @@ def _columns(
     module: nn.Module, a: Tensor, g: Tensor, biased: bool, first: bool
 ) -> tuple[Tensor | None, Tensor]:
     """A batch's share of A (once a batch: it does not depend on the root), over T, and of G."""
-    positions = a[0, ..., 0].numel()
     if isinstance(module, nn.Conv2d):
-        g = g.flatten(2).transpose(1, 2)
-        positions = g.shape[1]
-        if first:
-            a = patches_of(module, a).transpose(1, 2)
+        a, g = a.transpose(1, 2), g.flatten(2).transpose(1, 2)
     g = g.flatten(0, -2)
     if not first:
         return None, g.T @ g
-    a = a.flatten(0, -2)
+    positions, a = a[0, ..., 0].numel(), a.flatten(0, -2)
     if biased:
         a = torch.cat([a, torch.ones_like(a[:, :1])], 1)
     return a.T @ a / positions, g.T @ g

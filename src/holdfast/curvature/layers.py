@@ -19,12 +19,29 @@ if TYPE_CHECKING:
 
 IMAGES = 16  # at a time: an early layer of a wide network unfolds to 40 MiB
 
-Square = Callable[
-    [nn.Module, Tensor, Tensor], dict[str, Tensor]
-]  # module, input, output's gradient
+Squares = dict[str, Tensor]  # of a layer's weights, by name
 
 
-def linear(module: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
+def columns(module: nn.Module, a: Tensor) -> Tensor:
+    """What a layer's weights are multiplied by, the same for every root: made once a batch.
+
+    Returns:
+        (N, ..., i) of a linear layer, as it came; (N, ikk, T) patches of a convolution; the normalised
+        input of a batch norm in eval mode.
+    """
+    if isinstance(module, nn.Conv2d):
+        size, padding = tuple(module.weight.shape[2:]), module.padding
+        assert isinstance(padding, tuple)
+        return functional.unfold(a, size, module.dilation, padding, module.stride)
+    if isinstance(module, nn.BatchNorm2d):
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        mean, scale = (t[:, None, None] for t in (module.running_mean, module.running_var))
+        return (a - mean) * (scale + module.eps).rsqrt()
+    return a
+
+
+def linear(module: nn.Module, a: Tensor, g: Tensor) -> Squares:
     """(o, i) and (o,): the square of an outer product is the outer product of squares."""
     if a.ndim > 2:  # the layer is applied at several places of a sample
         a, g = a.flatten(1, -2), g.flatten(1, -2)
@@ -33,38 +50,26 @@ def linear(module: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
     return {"weight": g.square().T @ a.square(), "bias": g.square().sum(0)}
 
 
-def patches_of(module: nn.Conv2d, a: Tensor) -> Float[Tensor, "n ikk t"]:
-    """What each position of a convolution's output sees of its input."""
-    size, padding = tuple(module.weight.shape[2:]), module.padding
-    assert isinstance(padding, tuple)
-    return functional.unfold(a, size, module.dilation, padding, module.stride)
-
-
-def convolution(module: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
+def convolution(module: nn.Module, patches: Tensor, g: Tensor) -> Squares:
     """(o, i, k, k) and (o,): a matrix product of the patches and the slopes, for each sample."""
     assert isinstance(module, nn.Conv2d)
     g = g.flatten(2)
-    each = g @ patches_of(module, a).transpose(1, 2)
+    each = g @ patches.transpose(1, 2)
     return {
         "weight": each.square_().sum(0).view_as(module.weight),
         "bias": g.sum(2).square().sum(0),
     }
 
 
-def normalisation(module: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
+def normalisation(module: nn.Module, unit: Tensor, g: Tensor) -> Squares:
     """(c,) twice, by running statistics."""
-    assert isinstance(module, nn.BatchNorm2d)
-    assert module.running_mean is not None
-    assert module.running_var is not None
-    mean, scale = (t[:, None, None] for t in (module.running_mean, module.running_var))
-    unit = (a - mean) * (scale + module.eps).rsqrt()
     return {
         "weight": (g * unit).sum((2, 3)).square().sum(0),
         "bias": g.sum((2, 3)).square().sum(0),
     }
 
 
-def rule_of(module: nn.Module) -> Square | None:
+def rule_of(module: nn.Module) -> Callable[[nn.Module, Tensor, Tensor], Squares] | None:
     """How a module's squares are made in eval mode; None for one that this file does not know."""
     if isinstance(module, (nn.Linear, GrowingHead)):
         return linear
@@ -90,7 +95,7 @@ def slopes(
     x: Tensor,
     roots: Float[Tensor, "n r k"],
 ) -> Iterator[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
-    """For every batch and root r: by layer, the inputs, and the slopes of sum_i read(x_i).v_ir there.
+    """For every batch and root r: by layer, its `columns`, and the slopes of sum_i read(x_i).v_ir.
 
     One forward pass a batch and one backward pass a root.
 
@@ -116,12 +121,14 @@ def slopes(
             said = read(learner(inputs_of(learner, piece)))
             if len(uses) != len(set(uses)):
                 raise ReusedLayerError(max(uses, key=uses.count))
+            with torch.no_grad():
+                met = {name: columns(held[name], inputs.pop(name)) for name in outputs}
             for r, v in enumerate(told.unbind(1)):
                 found = torch.autograd.grad(
                     (said * v).sum(), list(outputs.values()), retain_graph=True, allow_unused=True
                 )
                 made = zip(outputs.items(), found, strict=True)
-                yield r, inputs, {n: torch.zeros_like(o) if g is None else g for (n, o), g in made}
+                yield r, met, {n: torch.zeros_like(o) if g is None else g for (n, o), g in made}
     finally:
         for hook in hooks:
             hook.remove()
@@ -154,22 +161,22 @@ def squares(
         return None
     total = torch.zeros(layout.size).to(roots)
     try:
-        for _, inputs, found in slopes(learner, held, read, x, roots):
+        for _, met, found in slopes(learner, held, read, x, roots):
             with torch.no_grad():
-                total += layout.flat(squared(held, inputs, found))
+                total += layout.flat(squared(held, met, found))
     except ReusedLayerError:
         return None
     return total
 
 
 def squared(
-    held: dict[str, nn.Module], inputs: dict[str, Tensor], found: dict[str, Tensor]
-) -> dict[str, Tensor]:
+    held: dict[str, nn.Module], met: dict[str, Tensor], found: dict[str, Tensor]
+) -> Squares:
     """By weight, one root's squares, summed over the batch."""
     pieces: dict[str, Tensor] = {}
     for name, module in held.items():
         rule = rule_of(module)
         assert rule is not None
-        made = rule(module, inputs[name], found[name])
+        made = rule(module, met[name], found[name])
         pieces |= {f"{name}.{weight}": value for weight, value in made.items()}
     return pieces
