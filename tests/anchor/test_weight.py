@@ -23,6 +23,7 @@ from holdfast.anchor import (
     Unit,
     edited,
 )
+from holdfast.anchor.prior import Anchored
 from holdfast.curvature.layout import layout_of
 from holdfast.curvature.matrix import Diagonal, Full
 from holdfast.curvature.persample import weights_of
