@@ -1,4 +1,4 @@
-"""The command line: ``holdfast run RECIPE`` and ``holdfast recipes``."""
+"""The command line: ``holdfast run RECIPE``, ``holdfast recipes``, ``holdfast study NAME``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import io
 import sys
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from holdfast.recipes import RECIPES, make
 from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh
 from holdfast.stream.sets import views_named
+from holdfast.study import STUDIES, shown
 
 USAGE = """\
 holdfast: teach a network new classes from the new data alone, and see what it kept.
@@ -31,6 +33,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast run RECIPE [flags]     learn a stream of tasks
   holdfast run RECIPE --help      every flag with its default and meaning
   holdfast recipes                the methods, a line each
+  holdfast study equivalence      weight anchors against distillation: the theory, measured
   holdfast --version
 
 First result: holdfast run fnc2 --stream digits"""
@@ -149,7 +152,32 @@ def _opening(work: Work, preset: str) -> str:
     )
 
 
-COMMANDS: dict[str, Callable[[list[str], Console], int]] = {"run": run, "recipes": recipes}
+def study(arguments: list[str], console: Console) -> int:
+    """Run a study, and print what it found; 1 if a finding does not hold."""
+    reader = argparse.ArgumentParser("holdfast study", allow_abbrev=False)
+    reader.add_argument("name", help=f"one of: {', '.join(STUDIES)}")
+    reader.add_argument("--out", type=Path, help="a folder for its figures and its picture")
+    reader.add_argument("--seed", type=int, default=0, help="of weights and labels")
+    try:
+        given = reader.parse_args(arguments)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    if given.name not in STUDIES:
+        raise unknown("study", given.name, STUDIES)
+    started = time.perf_counter()
+    findings = STUDIES[given.name](given.out, given.seed)
+    console.print(shown(given.name, findings))
+    console.print(f"{time.perf_counter() - started:.1f} s", style="dim")
+    if given.out is not None:
+        console.print(f"folder: {given.out}", markup=False)
+    return 0 if all(finding.holds for finding in findings) else 1
+
+
+COMMANDS: dict[str, Callable[[list[str], Console], int]] = {
+    "run": run,
+    "recipes": recipes,
+    "study": study,
+}
 
 
 def _plain(text: str) -> str:
