@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from holdfast.continual import Continual
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import ConfigError, DataError, unknown
 from holdfast.memory.protocol import Kind, Protocol
 from holdfast.method import Method
 from holdfast.presets import QUICK
@@ -53,7 +53,8 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         parameters: of a named recipe, over those of the preset ``quick``.
         epochs: passes over the data of a task; None takes the preset's for the recipe.
         first_epochs: the same for the first task; None takes the preset's, or ``epochs`` if given.
-        batch: samples of a step; None takes the preset's.
+        batch: samples of a step; None takes the preset's. For recipes that train a head, a table of
+            hundreds of rows is learned better in batches of 16.
         lr: peak learning rate; None takes the preset's.
         protocol: what may be stored: strict (no sample), auxiliary, buffer, joint, or auto for the
             recipe's own.
@@ -82,7 +83,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         first_epochs: int | None = None,
         batch: int | None = None,
         lr: float | None = None,
-        protocol: Kind | str = "strict",
+        protocol: str = "strict",
         images: int = 0,
         readout: str = "auto",
         backbone: str = "auto",
@@ -177,7 +178,9 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             one_kind(declared, y)
             strange = np.setdiff1d(y, declared)
             if len(strange):
-                raise DataError(f"label {strange[0]!r} is in y but not in classes: add it there.")
+                raise DataError(
+                    f"label {strange.tolist()[0]!r} is in y but not in classes: add it there."
+                )
             known = np.union1d(known, declared)
         shape = tuple(x.shape[1:])
         if fresh:
@@ -202,8 +205,11 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             raise ConfigError(
                 "parameters belong to a recipe by name: set them in the Method itself."
             )
-        own = self.protocol == "auto"
-        protocol = method.protocol if own else Protocol(self.protocol, self.images)  # type: ignore[arg-type]
+        protocol = method.protocol
+        if self.protocol != "auto":
+            if self.protocol not in get_args(Kind):
+                raise unknown("protocol", str(self.protocol), (*get_args(Kind), "auto"))
+            protocol = Protocol(self.protocol, self.images)  # type: ignore[arg-type]
         seed = int(check_random_state(self.random_state).randint(2**31))
         return Continual(
             method,
