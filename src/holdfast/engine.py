@@ -101,6 +101,8 @@ class Work:
             "augment": asdict(self.continual.augment),
             "seed": seed,
         }
+        if self.learner.backbone.sha256:
+            self.settings["backbone_sha256"] = self.learner.backbone.sha256
 
     @property
     def past(self) -> Learner | None:

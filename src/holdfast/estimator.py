@@ -60,8 +60,9 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             recipe's own.
         images: how many samples auxiliary or buffer may store.
         readout: how classes are decided, as for ``holdfast run --readout``.
-        backbone: auto (by the shape of the inputs), resnet18, convnet or mlp.
+        backbone: auto (by the shape of the inputs), resnet18, convnet, mlp, or a pretrained model.
         width: of the backbone; 0 is its own default.
+        tune_layers: last layers of a pretrained backbone that are trained.
         augment: set of random views by name, or auto.
         device: auto, cpu, cuda or mps.
         random_state: a seed, a generator, or None for another result each time.
@@ -88,6 +89,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         readout: str = "auto",
         backbone: str = "auto",
         width: int = 0,
+        tune_layers: int = 0,
         augment: str = "auto",
         device: str = "auto",
         random_state: Any = None,
@@ -103,6 +105,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         self.readout = readout
         self.backbone = backbone
         self.width = width
+        self.tune_layers = tune_layers
         self.augment = augment
         self.device = device
         self.random_state = random_state
@@ -217,7 +220,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             self._training(method.name),
             protocol,
             self.readout,
-            model=Model(self.backbone, self.width),
+            model=Model(self.backbone, self.width, tune_layers=self.tune_layers),
             machine=Machine(self.device),
             augment=views_named(self.augment, shape, method.views),
             seed=seed,
