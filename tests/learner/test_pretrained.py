@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from holdfast import HoldfastClassifier
 from holdfast.errors import ConfigError
 from holdfast.learner import Learner, Pretrained, backbone
-from holdfast.learner.pretrained import Preparation, digest
+from holdfast.learner.preparation import Preparation
+from holdfast.learner.pretrained import digest
 from holdfast.settings import Model
 
 transformers = pytest.importorskip("transformers")
@@ -176,6 +177,27 @@ def test_grey_images_are_repeated(saved):
     assert_close(network(grey), colour(grey.repeat(1, 3, 1, 1)))
 
 
+def test_the_eye_of_a_model_of_images_and_texts(tmp_path, saved):
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    small |= {"num_attention_heads": 2}
+    config = transformers.CLIPConfig(
+        text_config=small | {"vocab_size": 9},
+        vision_config=small | {"image_size": 16, "patch_size": 8},
+    )
+    model = transformers.CLIPModel(config).eval()
+    model.save_pretrained(tmp_path)
+    processor = saved["vit"][0] / "preprocessor_config.json"
+    (tmp_path / processor.name).write_text(processor.read_text())
+    network = backbone(str(tmp_path), (3, 20, 20), tune_layers=1).eval()
+    x = pictures() / 255
+    with torch.no_grad():
+        expected = model.vision_model(pixel_values=network.prepare(x)).pooler_output
+        assert_close(network(x), expected)
+    again = backbone(network.written, (3, 20, 20))
+    again.load_state_dict(network.state_dict())
+    assert_close(again(x), expected)
+
+
 def test_the_digest_is_that_of_the_weights(saved, kind, tmp_path):
     folder, model = saved[kind]
     network = Pretrained(str(folder))
@@ -196,6 +218,26 @@ def test_a_pooler_that_came_without_weights_is_not_used(tmp_path):
     with torch.no_grad():
         expected = bare(pixel_values=network.prepare(x)).last_hidden_state.mean(1)
     assert_close(network(x), expected)
+
+
+def test_a_saved_learner_needs_no_folder_again(saved, kind):
+    learner = Learner((3, 20, 20), str(saved[kind][0]), dim=4, tune_layers=1).eval()
+    written = learner.backbone.written
+    again = Learner((3, 20, 20), written, dim=4, tune_layers=1).eval()
+    assert changed(again.backbone, bits(learner.backbone)) != set()
+    again.load_state_dict(learner.state_dict())
+    for now, then in zip(again(pictures() / 255), learner(pictures() / 255)):
+        assert torch.equal(now, then)
+    assert (again.backbone.written, again.backbone.sha256) == (written, learner.backbone.sha256)
+    with torch.device("meta"):
+        shapes = {n: v.shape for n, v in Learner((3, 20, 20), written, dim=4).state_dict().items()}
+    assert shapes == {name: value.shape for name, value in learner.state_dict().items()}
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"config": {"model_type": "nothing"}}'])
+def test_what_describes_no_network_is_refused(text):
+    with pytest.raises(ConfigError, match="the saved backbone cannot be rebuilt"):
+        backbone(text, (3, 16, 16))
 
 
 def broken(folder, how):

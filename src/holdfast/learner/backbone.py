@@ -116,7 +116,7 @@ def backbone(name: str, shape: tuple[int, ...], width: int = 0, tune_layers: int
     """
     if name == "auto":
         name = "mlp" if len(shape) == 1 else "convnet" if max(shape[1:]) <= 16 else "resnet18"
-    pretrained = name not in WIDTHS and ("/" in name or Path(name).is_dir())
+    pretrained = name not in WIDTHS and ("/" in name or name[:1] == "{" or Path(name).is_dir())
     if name not in WIDTHS and not pretrained:
         raise unknown("backbone", name, [*WIDTHS, "auto"])
     if (name == "mlp") != (len(shape) == 1):

@@ -4,74 +4,18 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from holdfast.errors import ConfigError
 from holdfast.learner.network import Backbone
-
-MODES: dict[int, Literal["nearest-exact", "bilinear", "bicubic"]] = {
-    0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic",
-}  # fmt: skip  # by Pillow's numbers; Lanczos, which torch has not, by bicubic
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What a model's preprocessor does to pixels in [0, 1]: resize, crop the centre, normalise.
-
-    Attributes:
-        size: (height, width) to resize to, or a single number for the shorter side; () keeps it.
-        crop: (height, width) of the centre that is kept; () keeps all.
-        mean, std: of each channel.
-        mode: of the interpolation, antialiased where torch can.
-    """
-
-    size: tuple[int, ...]
-    crop: tuple[int, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    mode: Literal["nearest-exact", "bilinear", "bicubic"] = "bilinear"
-
-    @classmethod
-    def read(cls, config: Mapping[str, Any]) -> Preparation:
-        """From the content of a ``preprocessor_config.json``, defaults filled in."""
-        sides = _sides(config.get("size"))
-        crop = _sides(config.get("crop_size")) if config.get("do_center_crop") else ()
-        share = config.get("crop_pct")
-        if share and len(sides) == 1 and sides[0] < 384:  # as ConvNeXt was evaluated
-            sides, crop = (int(sides[0] / share),), (sides[0], sides[0])
-        elif share and len(sides) == 1:
-            sides = (sides[0], sides[0])
-        normal = bool(config.get("do_normalize", True))
-        return cls(
-            size=sides if config.get("do_resize", True) else (),
-            crop=crop * 2 if len(crop) == 1 else crop,
-            mean=tuple(config["image_mean"]) if normal else (0.0,),
-            std=tuple(config["image_std"]) if normal else (1.0,),
-            mode=MODES.get(config.get("resample", 2), "bilinear"),
-        )
-
-    def __call__(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-        """Prepared images."""
-        size = self.size
-        if len(size) == 1:
-            short = min(x.shape[2:])
-            size = tuple(int(side * size[0] / short) for side in x.shape[2:])
-        if size and size != tuple(x.shape[2:]):
-            smooth = self.mode != "nearest-exact"
-            x = functional.interpolate(x, size, mode=self.mode, antialias=smooth)
-            x = x.clamp(0, 1)  # a cubic overshoots; pixels do not
-        if self.crop:
-            x = _centre(x, *self.crop)
-        mean, std = (x.new_tensor(value).view(1, -1, 1, 1) for value in (self.mean, self.std))
-        return (x - mean) / std
+from holdfast.learner.preparation import Preparation
 
 
 class Pretrained(Backbone):
@@ -83,12 +27,14 @@ class Pretrained(Backbone):
 
     Args:
         name: a folder with ``config.json``, ``preprocessor_config.json`` and weights, or the hub's
-            owner/name.
+            owner/name. Or what ``written`` says: the same network, without weights yet.
         channels: of the input; one channel is repeated where the model wants three.
         tune_layers: how many of the last blocks are trained, with what follows them.
 
     Attributes:
         sha256: of the weights as they were loaded.
+        written: the network but for its weights, as JSON text; a saved learner needs neither the
+            folder nor the hub again.
 
     Raises:
         ConfigError: if ``transformers`` is missing, or the model cannot be used.
@@ -98,14 +44,21 @@ class Pretrained(Backbone):
 
     def __init__(self, name: str, channels: int = 3, tune_layers: int = 0):
         super().__init__()
-        self.model, self.prepare, untrained = load(name)
-        self.pooled = not any(key.startswith("pooler") for key in untrained)
+        if name.startswith("{"):
+            self.model, self.prepare, told = rebuild(name)
+            self.pooled, self.sha256, name = told["pooled"], told["sha256"], told["name"]
+        else:
+            self.model, self.prepare, untrained = load(name)
+            self.pooled = not any(key.startswith("pooler") for key in untrained)
+            self.sha256 = digest(self.model)
         wanted = getattr(self.model.config, "num_channels", 3)
         if channels not in (1, wanted):
             raise ConfigError(f"'{name}' takes images of {wanted} channels, not of {channels}.")
         self.repeats = wanted if channels == 1 else 1
-        self.sha256 = digest(self.model)
         self.tuned = self._unfreeze(tune_layers, name)
+        told = {"name": name, "pooled": self.pooled, "sha256": self.sha256}
+        parts = {"config": self.model.config.to_dict(), "prepare": asdict(self.prepare)}
+        self.written = json.dumps(told | parts, default=str)
         self.train()
         with torch.no_grad():
             self.features = self(torch.zeros(1, channels, 32, 32)).shape[1]
@@ -156,19 +109,51 @@ class Pretrained(Backbone):
         return tuned
 
 
+def rebuild(text: str) -> tuple[Any, Preparation, dict[str, Any]]:
+    """A network from what `Pretrained.written` says, with random weights; nothing is fetched or run.
+
+    Raises:
+        ConfigError: if ``transformers`` is missing, or the text describes no network.
+    """
+    transformers = library("the saved backbone")
+    try:
+        told = json.loads(text)
+        config = dict(told["config"])
+        kind = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+        model = transformers.AutoModel.from_config(kind, trust_remote_code=False)
+        prepare: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in told["prepare"].items()
+        }
+        return vision(model).eval(), Preparation(**prepare), told
+    except Exception as error:  # whatever the library's checks may raise
+        reason = " ".join(str(error).split()).rstrip(".")[:300]
+        raise ConfigError(f"the saved backbone cannot be rebuilt ({reason}).") from None
+
+
+def library(name: str) -> Any:
+    """The module ``transformers`` (ConfigError if it is missing)."""
+    try:
+        import transformers
+    except ImportError:
+        raise ConfigError(
+            f"{name} needs transformers: pip install 'holdfast[pretrained]'."
+        ) from None
+    return transformers
+
+
+def vision(model: Any) -> Any:
+    """The part of a model of images and texts that sees."""
+    return getattr(model, "vision_model", model)
+
+
 def load(name: str) -> tuple[Any, Preparation, list[str]]:
     """A vision model, how its inputs are prepared, and the names of weights it came without.
 
     Raises:
         ConfigError: if ``transformers`` is missing, or there is no such model, or not of images.
     """
-    try:
-        import transformers
-        from transformers.utils import logging
-    except ImportError:
-        raise ConfigError(
-            f"the backbone '{name}' needs transformers: pip install 'holdfast[pretrained]'."
-        ) from None
+    transformers = library(f"the backbone '{name}'")
+    logging = transformers.utils.logging
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
@@ -188,7 +173,7 @@ def load(name: str) -> tuple[Any, Preparation, list[str]]:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
-    model = getattr(model, "vision_model", model)  # of a model of images and texts
+    model = vision(model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise ConfigError(f"'{name}' is no vision model: it takes {model.main_input_name}.")
     missing = sorted(info["missing_keys"])
@@ -205,28 +190,6 @@ def digest(model: nn.Module) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _sides(size: Any) -> tuple[int, ...]:
-    """(height, width), or the shorter side alone, from any of the forms in use."""
-    if size is None:
-        return ()
-    if isinstance(size, int):
-        return (size, size)
-    size = {key: value for key, value in dict(size).items() if value}
-    if "shortest_edge" in size:
-        return (int(size["shortest_edge"]),)
-    return (int(size["height"]), int(size["width"]))
-
-
-def _centre(x: Tensor, height: int, width: int) -> Tensor:
-    """The middle; zeros around images that are smaller."""
-    spare = (height - x.shape[2], width - x.shape[3])
-    if max(spare) > 0:
-        down, right = (max(s, 0) for s in spare)
-        x = functional.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
-    return x[:, :, top : top + height, left : left + width]
 
 
 def _weight(module: nn.Module) -> int:
