@@ -114,6 +114,13 @@ def test_fit_forgets_and_partial_fit_goes_on():
     np.testing.assert_array_equal(model.predict_proba(x), small().fit(x, y).predict_proba(x))
 
 
+def test_each_call_is_learned_as_the_parameters_say_then():
+    x, y = clouds(classes=2)
+    model = small().partial_fit(x, y)
+    model.set_params(epochs=5).partial_fit(x, y)
+    assert [note.epochs for note in model.continual_.notes] == [2, 5]
+
+
 def test_declared_classes_are_columns_and_others_may_still_come():
     x, y = clouds(classes=2)
     model = small().partial_fit(x, y, classes=[0, 1, 5])
@@ -206,7 +213,7 @@ def test_a_call_that_diverges_leaves_the_classifier_in_use():
     x, y = clouds()
     model = small(recipe="finetune").partial_fit(x, y)
     before = model.predict_proba(x)
-    model.continual_.training = type(model.continual_.training)(epochs=3, lr=1e30)
+    model.set_params(lr=1e30)
     with pytest.raises(DivergedError, match=r"not finite|became"):
         model.partial_fit(x, y + 4)
     np.testing.assert_array_equal(model.predict_proba(x), before)
