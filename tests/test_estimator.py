@@ -20,6 +20,7 @@ from holdfast import HoldfastClassifier, Method
 from holdfast.continual import Continual
 from holdfast.errors import DivergedError, HoldfastError
 from holdfast.loss import CrossEntropy
+from holdfast.stream.pictures import stacked
 
 SMALL = {"epochs": 2, "width": 8, "device": "cpu", "random_state": 0}
 
@@ -149,6 +150,22 @@ def test_images_in_any_layout_are_the_same_images(layout):
     assert (found.shape_in_, found.n_features_in_) == ((3, 8, 8), 192)
     np.testing.assert_array_equal(found.predict_proba(x), expected.predict_proba(x))
     assert found.score(LAYOUTS[layout](x), y) == 1.0
+
+
+def test_pil_images_of_any_mode_and_turn():
+    x, y = pictures()
+    images = [Image.fromarray(image.transpose(1, 2, 0)) for image in x]
+    modes = ["RGB", "L", "P", "RGBA", "CMYK", "I;16"] * 2
+    mixed = [image.convert("L").convert(mode) for image, mode in zip(images, modes, strict=True)]
+    turned = mixed[0].copy()
+    turned.getexif()[0x0112] = 3  # upside down
+    model = small().fit(mixed, y)
+    assert model.shape_in_ == (3, 8, 8)
+    np.testing.assert_array_equal(
+        stacked([turned])[0].numpy(), np.asarray(mixed[0].rotate(180)).transpose(2, 0, 1)
+    )
+    with pytest.raises(ValueError, match=r"image 1 cannot be read \(its pixels are floats"):
+        model.predict([images[0], images[0].convert("F")])
 
 
 def test_grey_images_without_a_channel_axis():
