@@ -14,7 +14,8 @@ TESTS = Path(__file__).parent
 ORDER = [
     "errors", "chance", "tally", "allocator", "settings", "stream", "learner", "step", "ledger", "loss",
     "curvature", "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events",
-    "engine", "presets", "report", "store", "study", "options", "cli", "__init__",
+    "continual", "engine", "presets", "estimator", "report", "store", "study", "options", "cli",
+    "__init__",
 ]  # fmt: skip
 
 

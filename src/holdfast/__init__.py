@@ -6,12 +6,14 @@ with it and returns a `Result` that says what was stored, seen and measured.
 """
 
 import os
+from typing import TYPE_CHECKING
 
 # Threads that wait by spinning slow a busy machine down many times over; this must stand before
 # torch starts them, and leaves a choice already made alone.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from holdfast import anchor, learner, loss, memory, metrics, readout, recipes, stream
+from holdfast.continual import Continual
 from holdfast.engine import run
 from holdfast.errors import ConfigError, DataError, DivergedError, HoldfastError, ProtocolError
 from holdfast.events import Epoch, TaskDone
@@ -22,12 +24,26 @@ from holdfast.settings import Machine, Model, Training
 from holdfast.step import Part, Step
 from holdfast.stream import Rows, Stream, Task
 
+if TYPE_CHECKING:
+    from holdfast.estimator import HoldfastClassifier
+
+
+def __getattr__(name: str) -> object:
+    """The classifier on first use: it brings scikit-learn, which takes a second to load."""
+    if name == "HoldfastClassifier":
+        from holdfast.estimator import HoldfastClassifier
+
+        return HoldfastClassifier
+    raise AttributeError(f"module 'holdfast' has no attribute '{name}'")
+
+
 # in the order the data flows: stream -> learner -> loss, anchor -> memory -> readout -> result
 __all__ = [  # noqa: RUF022
     "stream", "Rows", "Task", "Stream",
     "learner", "Model",
     "Step", "Part", "loss", "anchor", "memory", "Protocol", "readout",
-    "Method", "recipes", "Training", "Machine", "run",
+    "Method", "recipes", "Training", "Machine", "Continual", "run",
     "Epoch", "TaskDone", "metrics", "Result",
+    "HoldfastClassifier",
     "HoldfastError", "ConfigError", "DataError", "DivergedError", "ProtocolError",
 ]  # fmt: skip
