@@ -1,78 +1,177 @@
-"""Drift: how the features of old inputs must have moved, told from the current inputs alone."""
+"""Drift: how the features of old inputs must have moved, told from the current inputs alone.
+
+A map is fitted on the current task's inputs, as the past and the present network see them. None of
+these maps seeks old-looking inputs by attacking the current ones (adversarial drift compensation).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+from holdfast.errors import unknown
+
+DriftName = Literal["none", "ridge", "translation", "low_rank", "learned"]
+# what a map is chosen from, the most cautious first
+STRENGTHS = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+RANKS = (0, 1, 2, 4, 8, 16, 32)
+WIDTHS = (1.6, 0.8, 0.4, 0.2, 0.1)
+STEPS = (10, 30, 100, 300, 1000)
+
+
+class Drift(Protocol):
+    """A map from past features to present ones."""
+
+    @property
+    def residual(self) -> float | None:
+        """Share of the movement's square that a held-out fifth of the inputs leaves unexplained.
+
+        It bounds what can be believed. None if nothing moved, or with fewer than five inputs.
+        """
+        ...
+
+    @property
+    def matrix(self) -> Float[Tensor, "f f"] | None:
+        """A by which deviations move, r -> r A; None leaves them."""
+        ...
+
+    def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
+        """Move points, for example class means."""
+        ...
 
 
 @dataclass(frozen=True)
 class DriftMap:
-    """x -> x + (x - centre) B + shift: from past features to present ones.
+    """x -> x + (x - centre) B + shift.
 
     Attributes:
         linear: (f, f) B.
         centre: (f,) mean past feature of the inputs it was fitted on.
         shift: (f,) their mean movement.
-        residual: share of the movement's square that a held-out fifth of the inputs leaves
-            unexplained; it bounds what can be believed. None if nothing moved.
+        residual: see `Drift`.
     """
 
     linear: Float[Tensor, "f f"]
     centre: Float[Tensor, " f"]
     shift: Float[Tensor, " f"]
-    residual: float | None
+    residual: float | None = None
+
+    @property
+    def matrix(self) -> Float[Tensor, "f f"]:
+        """I + B."""
+        return torch.eye(len(self.linear)).to(self.linear) + self.linear
 
     def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
-        """Move points, for example class means."""
+        """Move points."""
         return x + (x - self.centre) @ self.linear + self.shift
 
-    def covariance(self, scatter: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
-        """Move a scatter or covariance: A^T S A with A = I + B."""
-        a = torch.eye(len(scatter), dtype=scatter.dtype, device=scatter.device) + self.linear
-        return a.T @ scatter @ a
 
+@dataclass(frozen=True)
+class Translation:
+    """x -> x + sum_i w_i(x) moved_i: each point by the mean movement of the inputs around it.
 
-def fit_drift(past: Float[Tensor, "n f"], now: Float[Tensor, "n f"]) -> DriftMap:
-    """Ridge regression of the movement on the past features, in closed form, of the same inputs.
+    w_i ~ exp(-||x - past_i||^2 / (2 width^2)), summing to 1. Deviations from a mean do not move.
 
-    The penalty pulls towards no linear movement, so a network that did not move maps by the
-    identity. Its strength, relative to the features' mean variance, is the one of `STRENGTHS` that
-    best predicts every fifth input from the others.
-
-    Source: the linear drift compensation family (LDC, DPCR); THEORY 9.
+    Source: Yu et al., *Semantic drift compensation*, CVPR 2020
     """
+
+    past: Float[Tensor, "n f"]
+    movement: Float[Tensor, "n f"]
+    width: float
+    residual: float | None = None
+    matrix: None = None
+
+    def __call__(self, x: Float[Tensor, "m f"]) -> Float[Tensor, "m f"]:
+        """Move points."""
+        distance = torch.cdist(x, self.past) ** 2
+        return x + torch.softmax(-distance / (2 * self.width**2), 1) @ self.movement
+
+
+def fit_drift(
+    past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: DriftName = "ridge"
+) -> DriftMap | Translation:
+    """The map from past to present features of the same inputs.
+
+    Its strength, rank, width or number of steps is the one with which the other inputs best predict
+    every fifth; the map is then fitted to all of them. A network that did not move gives the identity.
+
+    Args:
+        past: features by the network before the task.
+        now: features by the network after it.
+        by: ``ridge``: a linear map in closed form, pulled towards no linear movement; ``low_rank``:
+            the same with B of low rank; ``learned``: a linear map by gradient descent from no
+            linear movement, stopped early; ``translation``: a mean moves with the inputs around it.
+
+    Raises:
+        ConfigError: for an unknown name.
+
+    Source: linear drift compensation (LDC, DPCR), semantic drift compensation (SDC); THEORY 9.
+    """
+    if by not in FITS:
+        raise unknown("drift", by, [*FITS, "none"])
+    fit, settings = FITS[by]
     moved = now - past
     held = torch.arange(len(past), device=past.device) % 5 == 4
-    if not bool(held.any()):
-        held = ~held  # too few inputs to hold any out
-    fits = {
-        s: _ridge(past[~held], moved[~held], s) if bool((~held).any()) else None for s in STRENGTHS
-    }
     total = float((moved[held] ** 2).sum())
-    left = {
-        s: float(((moved[held] - _apply(fit, past[held])) ** 2).sum()) if fit else float("inf")
-        for s, fit in fits.items()
-    }
-    best = min(left, key=lambda s: (left[s], -s))
-    linear, centre, shift = _ridge(past, moved, best)
-    return DriftMap(linear, centre, shift, left[best] / total if total else None)
+    if not total:
+        return fit(past, moved, settings[0])
+    left = [_left(fit(past[~held], moved[~held], s), past[held], now[held]) for s in settings]
+    best = min(range(len(settings)), key=left.__getitem__)
+    return replace(fit(past, moved, settings[best]), residual=left[best] / total)
 
 
-def _ridge(x: Tensor, moved: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
+def _left(drift: Drift, past: Tensor, now: Tensor) -> float:
+    return float(((now - drift(past)) ** 2).sum())
+
+
+def _centred(x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and mean movement, the Gram matrix about them, and the products with the movement."""
     centre, shift = x.mean(0), moved.mean(0)
-    x, moved = x - centre, moved - shift
-    gram = x.T @ x
+    x = x - centre
+    return centre, shift, x.T @ x, x.T @ (moved - shift)
+
+
+def _ridge(x: Tensor, moved: Tensor, strength: float) -> DriftMap:
+    """The penalty is relative to the features' mean variance."""
+    centre, shift, gram, products = _centred(x, moved)
     scale = gram.diagonal().mean().clamp_min(1e-12)
-    ridge = strength * scale * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve(gram + ridge, x.T @ moved), centre, shift
+    ridge = strength * scale * torch.eye(len(gram)).to(gram)
+    return DriftMap(torch.linalg.solve(gram + ridge, products), centre, shift)
 
 
-def _apply(fit: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
-    linear, centre, shift = fit
-    return (x - centre) @ linear + shift
+def _low_rank(x: Tensor, moved: Tensor, setting: tuple[int, float]) -> DriftMap:
+    """The ridge map, cut to the directions in which it moves these inputs most."""
+    rank, strength = setting
+    drift = _ridge(x, moved, strength)
+    _, _, v = torch.linalg.svd((x - drift.centre) @ drift.linear, full_matrices=False)
+    return replace(drift, linear=drift.linear @ v[:rank].T @ v[:rank])
+
+
+def _learned(x: Tensor, moved: Tensor, steps: int) -> DriftMap:
+    """Nesterov's gradient descent on the mean square, the step set by the largest curvature."""
+    centre, shift, gram, products = _centred(x, moved)
+    rate = 1 / torch.linalg.matrix_norm(gram, 2).clamp_min(1e-12)
+    b = ahead = torch.zeros_like(gram)
+    for step in range(steps):
+        after = ahead - rate * (gram @ ahead - products)
+        ahead, b = after + step / (step + 3) * (after - b), after
+    return DriftMap(b, centre, shift)
+
+
+def _translation(x: Tensor, moved: Tensor, width: float) -> Translation:
+    """The width is relative to the inputs' root mean square distance from their mean."""
+    spread = float(((x - x.mean(0)) ** 2).sum(1).mean().sqrt())
+    return Translation(x, moved, width * max(spread, 1e-6))
+
+
+FITS = {
+    "ridge": (_ridge, STRENGTHS),
+    "low_rank": (_low_rank, tuple(product(RANKS, STRENGTHS))),
+    "learned": (_learned, STEPS),
+    "translation": (_translation, WIDTHS),
+}

@@ -17,6 +17,7 @@ from holdfast.recipes.contrastive import co2l, fnc2, supcon
 from holdfast.recipes.distillation import ida, lwf, lwf_wa
 from holdfast.recipes.prior import ewc, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er
+from holdfast.recipes.strict import fnc2_strict, lwf_strict
 
 RECIPES: dict[str, Callable[..., Method]] = {
     recipe.__name__: recipe
@@ -37,6 +38,8 @@ RECIPES: dict[str, Callable[..., Method]] = {
         supcon,
         co2l,
         fnc2,
+        lwf_strict,
+        fnc2_strict,
     )
 }
 
@@ -61,10 +64,12 @@ __all__ = [
     "ewc",
     "finetune",
     "fnc2",
+    "fnc2_strict",
     "ida",
     "joint",
     "l2",
     "lwf",
+    "lwf_strict",
     "lwf_wa",
     "make",
     "mas",
