@@ -23,7 +23,7 @@ from holdfast.memory.memory import pick
 from holdfast.memory.meter import forbid_images, measure
 from holdfast.memory.protocol import Protocol
 from holdfast.method import Method, given_rows, make_readout
-from holdfast.metrics.accuracy import accuracies
+from holdfast.metrics import accuracies, expected_calibration_error
 from holdfast.readout.readout import Lesson, Readout
 from holdfast.result import Result, TaskNote, peak_memory
 from holdfast.settings import Machine, Model, Training
@@ -248,13 +248,21 @@ class Work:
 
     def _evaluate(self, task: Task) -> None:
         """Fill row i of every accuracy matrix; each test set is passed through the network once."""
+        said: dict[str, list[Tensor]] = {name: [] for name in self.readouts}
         for j, other in enumerate(self.stream.tasks[: task.index + 1]):
             test = other.test.to(self.fabric.device)
             out = outputs(self.learner, test)
             for name, readout in self.readouts.items():
-                pair = accuracies(readout.scores(out), test.y, other.classes)
+                scores = readout.scores(out)
+                pair = accuracies(scores, test.y, other.classes)
                 reading = self.result.readings[name]
                 reading.class_il.matrix[task.index, j], reading.task_il.matrix[task.index, j] = pair
+                said[name].append(readout.calibrated(scores))
+        y = torch.cat([other.test.y for other in self.stream.tasks[: task.index + 1]])
+        for name, readout in self.readouts.items():
+            reading, p = self.result.readings[name], torch.cat(said[name])
+            reading.drift_residuals = list(readout.residuals)
+            reading.calibration_error = expected_calibration_error(p, y.to(p.device))
 
     def _note(self, task: Task, seconds: float) -> None:
         held = measure(self._kept() | {"memory": self.memory}, self.past or self.before)

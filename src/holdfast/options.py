@@ -77,9 +77,11 @@ class RunOptions:
         protocol: strict stores no image of an old class; auxiliary stores images that train the
             readout only; buffer rehearses them. auto takes the recipe's own.
         images: how many images auxiliary or buffer may store.
-        readout: head, prototype, mean, gaussian (moved as the network drifts), stale-gaussian or
-            probe; auto lets the protocol choose.
-        also: further readouts to read the same network with, such as mean,prototype.
+        readout: head, prototype, mean, gaussian (moved as the network drifts), stale-gaussian,
+            class-gaussian, fecam, ridge, random-ridge, pseudo-head or probe; auto lets the protocol
+            choose. Settings follow with colons: gaussian:embedding reads the embedding,
+            fecam:tukey=1:drift=low_rank sets parameters.
+        also: further readouts to read the same network with, such as mean,gaussian:embedding.
         augment: random views: contrastive, contrastive-tiny, plain, digits, noise, none or auto.
         seed: of weights, batches and views.
         out: folder for the results; by default a fresh readable name under runs/.

@@ -34,11 +34,20 @@ class TaskNote:
 
 @dataclass
 class Reading:
-    """What one readout decided: its own protocol, and both accuracy matrices."""
+    """What one readout decided: its own protocol, both accuracy matrices, and how far to believe it.
+
+    Attributes:
+        drift_residuals: of every drift map it fitted, task by task: the share of the features'
+            movement that a held-out fifth left unexplained; None where nothing moved.
+        calibration_error: expected, of its probabilities on all test rows seen when the last
+            finished task ended.
+    """
 
     protocol: str
     class_il: Accuracy
     task_il: Accuracy
+    drift_residuals: list[float | None] = field(default_factory=list)
+    calibration_error: float | None = None
 
 
 @dataclass
@@ -123,6 +132,8 @@ class Result:
                     "protocol": r.protocol,
                     "class_il": r.class_il.to_dict(),
                     "task_il": r.task_il.to_dict(),
+                    "drift_residuals": [v if v is None else round(v, 6) for v in r.drift_residuals],
+                    "calibration_error": r.calibration_error and round(r.calibration_error, 6),
                 }
                 for name, r in self.readings.items()
             },

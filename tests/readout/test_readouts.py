@@ -27,17 +27,16 @@ from holdfast.readout import (
     fit_softmax,
 )
 from holdfast.readout.gaussian import _oracle_share
+from holdfast.readout.registry import READOUTS as TABLE
 from holdfast.recipes import make
 from holdfast.stream.task import Task
 
 EVEN, UNEVEN = (20, 20, 20, 20), (9, 40, 16, 31)
 READOUTS = {
-    "head": Head,
-    "prototype": lambda: NearestPrototype(Frame(5)),
-    "mean": NearestMean,
-    "gaussian": SharedGaussian,
-    "probe": LinearProbe,
-}
+    name: lambda name=name: make_readout(name, make("fnc2" if name == "prototype" else "finetune",
+        **({"dim": 5} if name == "prototype" else {})), Protocol("auxiliary", 5))
+    for name in TABLE
+}  # fmt: skip
 
 
 def clouds(sizes, seed=0, wide=5):
@@ -74,7 +73,7 @@ def fitted(task, identity):
 
 
 def said(x):
-    return Output(x, torch.nn.functional.normalize(x, dim=1), x)
+    return Output(x, torch.nn.functional.normalize(x, dim=1), x, x)
 
 
 def by_class(x, y):
@@ -152,8 +151,8 @@ def test_a_network_that_did_not_move_leaves_the_statistics(fitted, task, identit
     again = task(x + 0.5, y, 1)
     still.fit(Lesson(identity, again, NoMemory(), (0, 1, 2, 3)))
     told.fit(Lesson(identity, again, NoMemory(), (0, 1, 2, 3), identity))
-    for name in ("count", "sum", "moment"):
-        assert_close(told.statistics[name], still.statistics[name])
+    for name, value in still.known.state().items():
+        assert_close(told.known.state()[name], value)
 
 
 class Turned(Learner):
@@ -173,16 +172,16 @@ def test_statistics_follow_a_network_that_moved_by_an_affine_map(fitted, task, i
     x, y = clouds((400,) * 4)
     old, new = y < 2, y >= 2
     moved = fitted(SharedGaussian(shrinkage=0.0), (x[old], y[old]))
-    stale = fitted(SharedGaussian(shrinkage=0.0, drift=False), (x[old], y[old]))
+    stale = fitted(SharedGaussian(shrinkage=0.0, drift="none"), (x[old], y[old]))
     right = SharedGaussian(shrinkage=0.0)
     right.fit(Lesson(Turned(), task(x[old], y[old]), NoMemory(), (0, 1)))
     later = task(x[new], y[new], 1)
     for readout in (moved, stale, right):
         past = identity if readout is moved else Turned() if readout is right else None
         readout.fit(Lesson(Turned(), later, NoMemory(), (0, 1, 2, 3), past))
-    for found, expected in zip(moved.covariance(), right.covariance()):
-        assert_close(found, expected, rtol=0.02, atol=0.02)
-    assert float((stale.covariance()[0] - right.covariance()[0]).abs().max()) > 1
+    assert_close(moved.known.mean, right.known.mean, rtol=0.02, atol=0.02)
+    assert_close(moved.covariance(), right.covariance(), rtol=0.02, atol=0.02)
+    assert float((stale.known.mean - right.known.mean).abs().max()) > 1
 
 
 # nearest mean and nearest prototype
@@ -298,7 +297,7 @@ def test_a_readout_is_never_told_the_task_of_an_input(readout):
     assert list(inspect.signature(type(readout).scores).parameters) == ["self", "out"]
     assert list(inspect.signature(Readout.predict).parameters) == ["self", "out"]
     assert type(readout).predict is Readout.predict
-    assert Output._fields == ("features", "embedding", "logits")
+    assert Output._fields == ("features", "embedding", "logits", "hidden")
 
 
 def test_what_a_learner_says_of_rows_depends_on_their_inputs_alone(table):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -24,27 +24,6 @@ WIDTHS = (1.6, 0.8, 0.4, 0.2, 0.1)
 STEPS = (10, 30, 100, 300, 1000)
 
 
-class Drift(Protocol):
-    """A map from past features to present ones."""
-
-    @property
-    def residual(self) -> float | None:
-        """Share of the movement's square that a held-out fifth of the inputs leaves unexplained.
-
-        It bounds what can be believed. None if nothing moved, or with fewer than five inputs.
-        """
-        ...
-
-    @property
-    def matrix(self) -> Float[Tensor, "f f"] | None:
-        """A by which deviations move, r -> r A; None leaves them."""
-        ...
-
-    def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
-        """Move points, for example class means."""
-        ...
-
-
 @dataclass(frozen=True)
 class DriftMap:
     """x -> x + (x - centre) B + shift.
@@ -53,7 +32,9 @@ class DriftMap:
         linear: (f, f) B.
         centre: (f,) mean past feature of the inputs it was fitted on.
         shift: (f,) their mean movement.
-        residual: see `Drift`.
+        residual: share of the movement's square that a held-out fifth of the inputs leaves
+            unexplained, which bounds what can be believed; None if nothing moved, or with fewer than
+            five inputs.
     """
 
     linear: Float[Tensor, "f f"]
@@ -63,7 +44,7 @@ class DriftMap:
 
     @property
     def matrix(self) -> Float[Tensor, "f f"]:
-        """I + B."""
+        """I + B, by which deviations from a mean move: r -> r (I + B)."""
         return torch.eye(len(self.linear)).to(self.linear) + self.linear
 
     def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
@@ -76,6 +57,13 @@ class Translation:
     """x -> x + sum_i w_i(x) moved_i: each point by the mean movement of the inputs around it.
 
     w_i ~ exp(-||x - past_i||^2 / (2 width^2)), summing to 1. Deviations from a mean do not move.
+
+    Attributes:
+        past: (n, f) past features.
+        movement: (n, f) of each.
+        width: in units of the features.
+        residual: as of `DriftMap`.
+        matrix: None: deviations stay.
 
     Source: Yu et al., *Semantic drift compensation*, CVPR 2020
     """
@@ -92,9 +80,12 @@ class Translation:
         return x + torch.softmax(-distance / (2 * self.width**2), 1) @ self.movement
 
 
+Drift = DriftMap | Translation
+
+
 def fit_drift(
     past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: DriftName = "ridge"
-) -> DriftMap | Translation:
+) -> Drift:
     """The map from past to present features of the same inputs.
 
     Its strength, rank, width or number of steps is the one with which the other inputs best predict

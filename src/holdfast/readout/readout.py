@@ -67,7 +67,7 @@ class Readout(nn.Module, ABC):
         needs_frame: whether its first argument is the method's prototypes.
         name: as the command line calls it.
         temperature: of `probabilities`.
-        residuals: of each drift map it fitted (`Drift.residual`).
+        residuals: of each drift map it fitted (`DriftMap.residual`).
 
     Raises:
         ConfigError: for an unknown space.
@@ -109,7 +109,11 @@ class Readout(nn.Module, ABC):
     @torch.no_grad()
     def probabilities(self, out: Output) -> Float[Tensor, "n k"]:
         """(N, K) softmax(scores / temperature)."""
-        return torch.softmax(self.scores(out) / self.temperature, 1)
+        return self.calibrated(self.scores(out))
+
+    def calibrated(self, scores: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """(N, K) probabilities of these scores."""
+        return torch.softmax(scores / self.temperature, 1)
 
 
 class LinearReadout(Readout):

@@ -100,5 +100,9 @@ def _value(text: str, hint: Any, where: str) -> object:
                 return option(text)
             except ValueError:
                 continue
-    wanted = " or ".join("yes or no" if o is bool else getattr(o, "__name__", "none") for o in options)
-    raise ConfigError(f"{where}={text} cannot be read: it must be {wanted.replace('NoneType', 'none')}.")
+    wanted = " or ".join(
+        "yes or no" if o is bool else getattr(o, "__name__", "none") for o in options
+    )
+    raise ConfigError(
+        f"{where}={text} cannot be read: it must be {wanted.replace('NoneType', 'none')}."
+    )

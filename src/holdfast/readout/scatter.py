@@ -61,7 +61,9 @@ class NoScatter(Scatter):
 
     def matrix(self, k: int) -> Tensor:
         """Refused (ConfigError)."""
-        raise ConfigError('structure="none" keeps no scatter: use shared, full, diagonal, low_rank.')
+        raise ConfigError(
+            'structure="none" keeps no scatter: use shared, full, diagonal, low_rank.'
+        )
 
     def pooled(self) -> Tensor:
         """Refused (ConfigError)."""
@@ -181,9 +183,7 @@ class LowRankScatter(Scatter):
         assert isinstance(other, LowRankScatter)
         root, tail = other.root.clone(), other.tail.clone()
         for k in range(len(self.root)):
-            root[k], tail[k] = self._cut(
-                torch.cat([self.root[k], root[k]]), self.tail[k] + tail[k]
-            )
+            root[k], tail[k] = self._cut(torch.cat([self.root[k], root[k]]), self.tail[k] + tail[k])
         return LowRankScatter(root, tail)
 
     def _cut(self, rows: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:

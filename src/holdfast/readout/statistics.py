@@ -40,9 +40,7 @@ class Statistics:
         """Of no class, for rows of a width (ConfigError for an unknown structure)."""
         like = torch.zeros(0) if like is None else like
         like = like.new_zeros(0, dtype=torch.float64)
-        return Statistics(
-            like, like.new_zeros(0, width), scatter(structure, width, rank, like)
-        )
+        return Statistics(like, like.new_zeros(0, width), scatter(structure, width, rank, like))
 
     @property
     def met(self) -> Tensor:

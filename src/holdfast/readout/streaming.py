@@ -99,9 +99,7 @@ class Streaming(Readout):
     def calibrate(self, x: Float[Tensor, "n m"], y: Int[Tensor, " n"]) -> None:
         """Fit the temperature on the task's rows, and on draws of the other classes where there can be any."""
         met = self.known.met.nonzero()[:, 0]
-        self.temperature = fit_temperature(
-            self.score(x)[:, met], torch.searchsorted(met, y)
-        )
+        self.temperature = fit_temperature(self.score(x)[:, met], torch.searchsorted(met, y))
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """By the statistics; a class that never came is never chosen."""
