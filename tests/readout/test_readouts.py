@@ -17,7 +17,6 @@ from holdfast.learner import Frame, Learner, Output, outputs
 from holdfast.memory import Memory, NoMemory, Protocol
 from holdfast.method import make_readout
 from holdfast.readout import (
-    Head,
     Lesson,
     LinearProbe,
     NearestMean,

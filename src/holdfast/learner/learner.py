@@ -32,7 +32,8 @@ class Output(NamedTuple):
 
     def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
         """The chosen rows of all columns."""
-        return Output(*(None if column is None else column[index] for column in self))
+        hidden = None if self.hidden is None else self.hidden[index]
+        return Output(*(column[index] for column in self[:3]), hidden=hidden)
 
 
 class GrowingHead(nn.Module):
@@ -127,6 +128,6 @@ def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
     learner.eval()
     pieces = [learner(to_float(piece.x)) for piece in rows.batches(batch)]
     learner.train(mode)
-    return Output(
-        *(None if c[0] is None else torch.cat([p.float() for p in c]) for c in zip(*pieces))
-    )
+    columns = (torch.cat([p.float() for p in column]) for column in zip(*(o[:3] for o in pieces)))
+    hidden = [o.hidden.float() for o in pieces if o.hidden is not None]
+    return Output(*columns, hidden=torch.cat(hidden) if hidden else None)

@@ -15,7 +15,7 @@ from holdfast.step import Part, Step
 
 
 def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
-    """log mean_{i<j} exp(-t ||z_i - z_j||^2) of unit rows; 0 if all are one, and for a lone row.
+    """The scalar log mean_{i<j} exp(-t ||z_i - z_j||^2) of unit rows; 0 if all are one, and for a lone row.
 
     Args:
         z: (N, d); rows are brought to unit length.

@@ -84,7 +84,7 @@ Drift = DriftMap | Translation
 
 
 def fit_drift(
-    past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: DriftName = "ridge"
+    past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: str = "ridge"
 ) -> Drift:
     """The map from past to present features of the same inputs.
 

@@ -45,7 +45,8 @@ def kind(text: str) -> type[Readout]:
         raise unknown("readout", name, [*READOUTS, "auto"])
     made = READOUTS[name]
     found = made.func if isinstance(made, partial) else made
-    assert isinstance(found, type) and issubclass(found, Readout)
+    assert isinstance(found, type)
+    assert issubclass(found, Readout)
     return found
 
 

@@ -214,7 +214,7 @@ def padded(x: Float[Tensor, "o ..."], classes: int) -> Float[Tensor, "k ..."]:
     return torch.cat([x, x.new_zeros(classes - len(x), *x.shape[1:])])
 
 
-def scatter(structure: Structure, width: int, rank: int, like: Tensor) -> Scatter:
+def scatter(structure: str, width: int, rank: int, like: Tensor) -> Scatter:
     """An empty scatter of a structure by name.
 
     Raises:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from holdfast.readout.drift import Drift
-from holdfast.readout.scatter import Scatter, Structure, padded, scatter
+from holdfast.readout.scatter import Scatter, padded, scatter
 from holdfast.tally import add_by_class
 
 
@@ -24,7 +24,8 @@ class Statistics:
         mean: (K, f) of them.
         scatter: of their deviations from the mean.
 
-    >>> s = Statistics.empty(2, "diagonal").add(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1]))
+    >>> x, y = torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.tensor([1, 1])
+    >>> s = Statistics.empty(2, "diagonal").add(x, y)
     >>> s.count.tolist(), s.mean[1].tolist(), s.scatter.matrix(1).diagonal().tolist()
     ([0.0, 2.0], [1.0, 1.0], [2.0, 0.0])
     """
@@ -35,7 +36,7 @@ class Statistics:
 
     @staticmethod
     def empty(
-        width: int, structure: Structure = "shared", rank: int = 0, like: Tensor | None = None
+        width: int, structure: str = "shared", rank: int = 0, like: Tensor | None = None
     ) -> Statistics:
         """Of no class, for rows of a width (ConfigError for an unknown structure)."""
         like = torch.zeros(0) if like is None else like

@@ -97,7 +97,7 @@ class Streaming(Readout):
         """Choose what is to be chosen from the task's rows, before they are added."""
 
     def calibrate(self, x: Float[Tensor, "n m"], y: Int[Tensor, " n"]) -> None:
-        """Fit the temperature on the task's rows, and on draws of the other classes where there can be any."""
+        """Fit the temperature on the task's rows."""
         met = self.known.met.nonzero()[:, 0]
         self.temperature = fit_temperature(self.score(x)[:, met], torch.searchsorted(met, y))
 

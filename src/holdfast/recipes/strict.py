@@ -12,10 +12,10 @@ from holdfast.readout import readout
 def lwf_strict(
     weight: float = 1.0,
     T: float = 2.0,
-    features: float = 0.0,
+    features: float = 1.0,
     decide: str = "gaussian",
 ) -> Method:
-    """LwF read by a Gaussian that follows the drift: the simple baseline of memory-free learning.
+    """LwF with distilled features, read by a Gaussian that follows the drift: the simple strong baseline.
 
     Args:
         weight: of the distillation of logits.
