@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import resource
 import subprocess
@@ -132,8 +133,8 @@ class Result:
                     "protocol": r.protocol,
                     "class_il": r.class_il.to_dict(),
                     "task_il": r.task_il.to_dict(),
-                    "drift_residuals": [v if v is None else round(v, 6) for v in r.drift_residuals],
-                    "calibration_error": r.calibration_error and round(r.calibration_error, 6),
+                    "drift_residuals": [_finite(v) for v in r.drift_residuals],
+                    "calibration_error": _finite(r.calibration_error),
                 }
                 for name, r in self.readings.items()
             },
@@ -149,6 +150,10 @@ class Result:
     def to_json(self) -> str:
         """The text of result.json."""
         return json.dumps(self.to_dict(), indent=2, default=str, allow_nan=False) + "\n"
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
 def environment() -> dict[str, object]:

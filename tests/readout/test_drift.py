@@ -40,7 +40,9 @@ def test_a_pure_translation_is_found(by):
     assert drift.residual == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("by, rank, tolerance", [("ridge", 6, 2e-3), ("learned", 6, 2e-2), ("low_rank", 2, 4e-3)])  # fmt: skip
+@pytest.mark.parametrize(
+    "by, rank, tolerance", [("ridge", 6, 2e-3), ("learned", 6, 2e-2), ("low_rank", 2, 4e-3)]
+)
 def test_a_linear_drift_is_found(by, rank, tolerance):
     x, b = past(), turn(rank)
     drift = fit_drift(x, x + x @ b + 1, by)

@@ -40,11 +40,15 @@ def expected_calibration_error(
 ) -> float:
     """sum_b n_b / N |accuracy_b - confidence_b| over bins of equal width of the largest probability.
 
+    NaN if any probability is.
+
     Source: Naeini, Cooper, Hauskrecht, *Obtaining well calibrated probabilities*, AAAI 2015
 
     >>> expected_calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))
     0.25
     """
+    if not bool(p.isfinite().all()):
+        return float("nan")
     confidence, answer = p.double().max(1)
     right = (answer == y).double()
     place = (confidence * bins).long().clamp_max(bins - 1)

@@ -83,9 +83,7 @@ class Translation:
 Drift = DriftMap | Translation
 
 
-def fit_drift(
-    past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: str = "ridge"
-) -> Drift:
+def fit_drift(past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: str = "ridge") -> Drift:
     """The map from past to present features of the same inputs.
 
     Its strength, rank, width or number of steps is the one with which the other inputs best predict

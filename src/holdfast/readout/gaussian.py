@@ -177,7 +177,7 @@ class ClassGaussian(Gaussian):
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
         gamma1: shrinkage of the diagonal.
-        gamma2: shrinkage of the rest.
+        gamma2: shrinkage of the rest, at most gamma1.
         normalise: whether covariances become correlations, as published.
         determinant: whether -1/2 log |S_k| counts, as in quadratic discriminant analysis.
         tukey: exponent on each feature's absolute value, its sign kept; 1 leaves it.
@@ -187,7 +187,7 @@ class ClassGaussian(Gaussian):
         drift: how the stored statistics follow the network.
 
     Raises:
-        ConfigError: for a negative shrinkage, or a structure that knows no classes.
+        ConfigError: for a negative shrinkage, gamma2 above gamma1, or a structure that knows no classes.
 
     Source: Goswami et al., *FeCAM*, NeurIPS 2023; THEORY 9.
     """
@@ -213,9 +213,10 @@ class ClassGaussian(Gaussian):
                 f"class-gaussian keeps a scatter a class: structure={structure} must be full, "
                 "diagonal or low_rank."
             )
-        if min(gamma1, gamma2, pool) < 0:
+        if not 0 <= gamma2 <= gamma1 or pool < 0:
             raise ConfigError(
-                f"gamma1, gamma2 and pool must be at least 0, not {gamma1}, {gamma2} and {pool}."
+                "gamma1, gamma2 and pool must be at least 0 and gamma2 at most gamma1, for covariances "
+                f"stay positive by that: not {gamma1}, {gamma2} and {pool}."
             )
         self.gamma1, self.gamma2, self.pool = gamma1, gamma2, pool
         self.normalise, self.determinant = normalise, determinant

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import ConfigError, DataError, DivergedError
 from holdfast.learner.learner import Output
 from holdfast.metrics.calibration import fit_temperature
 from holdfast.readout.drift import FITS, DriftName, fit_drift
 from holdfast.readout.readout import Lesson, Readout, Space
-from holdfast.readout.scatter import Structure
+from holdfast.readout.scatter import Structure, scatter
 from holdfast.readout.statistics import Statistics
 
 
@@ -32,7 +32,7 @@ class Streaming(Readout):
         temperature: of `probabilities`, fitted whenever a task ends.
 
     Raises:
-        ConfigError: for an unknown space or drift.
+        ConfigError: for an unknown space, drift or structure.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Streaming(Readout):
         super().__init__(on)
         if drift not in (*FITS, "none"):
             fit_drift(torch.zeros(1, 1), torch.zeros(1, 1), drift)
+        scatter(structure, 1, rank, torch.zeros(0))
         self.drift: DriftName = drift
         self.structure: Structure = structure
         self.rank = rank
         self.needs_past = drift != "none"
         self.statistics: Statistics | None = None
-        self.residuals: list[float | None] = []
 
     def represent(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
         """What the statistics are of: a fixed function of what is read, in float64."""
@@ -76,6 +76,7 @@ class Streaming(Readout):
 
         Raises:
             DataError: for a class of the task that has no row.
+            DivergedError: for features that are not finite.
         """
         x, y = self.read(lesson.out), lesson.task.train.y
         for k in lesson.task.classes:
@@ -84,6 +85,10 @@ class Streaming(Readout):
                     f"class {k} of task {lesson.task.index + 1} has no training example: "
                     f"the readout {self.name} needs at least one."
                 )
+        if not bool(x.isfinite().all()):
+            raise DivergedError(
+                f"the {self.on} of task {lesson.task.index + 1} are not finite numbers: lower --lr."
+            )
         before = self.statistics or Statistics.empty(x.shape[1], self.structure, self.rank, x)
         if self.needs_past and self.statistics is not None and lesson.past_out is not None:
             drift = fit_drift(self.read(lesson.past_out), x, self.drift)
@@ -119,10 +124,10 @@ class Streaming(Readout):
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over what was learned."""
         if not state:
-            self.statistics, self.residuals = None, []
+            self.statistics, self.residuals[:] = None, []
             return
         mean = state["mean"]
         like = Statistics.empty(mean.shape[1], self.structure, self.rank, mean)
         self.statistics = Statistics.load(state, like)
-        self.residuals = [None if r != r else r for r in state["residuals"].tolist()]
+        self.residuals[:] = [None if r != r else r for r in state["residuals"].tolist()]
         self.temperature = float(state["temperature"])
