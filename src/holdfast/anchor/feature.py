@@ -40,7 +40,8 @@ def feature_distillation(
     """
     if distance not in ("square", "cosine"):
         raise unknown("distance", distance, ("square", "cosine"))
-    now, past = now.float(), past.detach().float()
+    wide = torch.promote_types(now.dtype, torch.float32)
+    now, past = now.to(wide), past.detach().to(wide)
     if distance == "cosine":
         return (1 - functional.cosine_similarity(now, past, dim=1)).mean()
     spread = ((past - past.mean(0)) ** 2).sum(1).mean()

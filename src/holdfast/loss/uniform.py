@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -33,11 +34,11 @@ def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
         raise ConfigError(f"the sharpness of a uniformity must be positive, not t={t}.")
     if len(z) < 2:
         return z.sum() * 0.0
-    z = functional.normalize(z.float(), dim=1)
+    z = functional.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
     with torch.autocast(z.device.type, enabled=False):
         square = (2 - 2 * z @ z.T).clamp_min(0)
     i, j = torch.triu_indices(len(z), len(z), 1)
-    return torch.logsumexp(-t * square[i, j], 0) - torch.tensor(float(len(i))).log()
+    return torch.logsumexp(-t * square[i, j], 0) - math.log(len(i))
 
 
 class Uniformity(Term):

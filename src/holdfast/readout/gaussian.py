@@ -221,10 +221,10 @@ class ClassGaussian(Gaussian):
         self.gamma1, self.gamma2, self.pool = gamma1, gamma2, pool
         self.normalise, self.determinant = normalise, determinant
 
-    def spread(self, k: int) -> Float[Tensor, "f f"]:
-        """Pooled and shrunk, in the rows' own units."""
+    def spread(self, k: int, within: Tensor | None = None) -> Float[Tensor, "f f"]:
+        """Pooled and shrunk, in the rows' own units; ``within`` may be given, to compute it once."""
         known = self.known
-        within = known.within()
+        within = known.within() if within is None else within
         n = float(known.count[k]) - 1 + self.pool
         own = (known.scatter.matrix(k) + self.pool * within) / max(n, 1.0)
         eye = torch.eye(len(own)).to(own)
@@ -233,9 +233,9 @@ class ClassGaussian(Gaussian):
         v2 = (own.sum() - own.trace()) / max(len(own) * (len(own) - 1), 1)
         return own + (self.gamma1 * v1 + floor) * eye + self.gamma2 * v2 * (1 - eye)
 
-    def covariance(self, k: int) -> Float[Tensor, "f f"]:
+    def covariance(self, k: int, within: Tensor | None = None) -> Float[Tensor, "f f"]:
         """What distances to class k are measured by."""
-        spread = self.spread(k)
+        spread = self.spread(k, within)
         if self.normalise:
             deviation = spread.diagonal().sqrt()
             spread = spread / deviation[:, None] / deviation
@@ -251,8 +251,9 @@ class ClassGaussian(Gaussian):
 
     def _measured(self, x: Tensor, determinant: bool) -> Tensor:
         scores = x.new_full((len(x), len(self.known.count)), -torch.inf)
+        within = self.known.within()
         for k in self.known.met.nonzero()[:, 0].tolist():
-            root = torch.linalg.cholesky(self.covariance(k))
+            root = torch.linalg.cholesky(self.covariance(k, within))
             white = torch.linalg.solve_triangular(root, (x - self.known.mean[k]).T, upper=False)
             scores[:, k] = -0.5 * (white**2).sum(0)
             if determinant:
