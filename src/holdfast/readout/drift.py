@@ -137,8 +137,10 @@ def _low_rank(x: Tensor, moved: Tensor, setting: tuple[int, float]) -> DriftMap:
     """The ridge map, cut to the directions in which it moves these inputs most."""
     rank, strength = setting
     drift = _ridge(x, moved, strength)
-    _, _, v = torch.linalg.svd((x - drift.centre) @ drift.linear, full_matrices=False)
-    return replace(drift, linear=drift.linear @ v[:rank].T @ v[:rank])
+    _, _, gram, _ = _centred(x, moved)
+    _, v = torch.linalg.eigh(drift.linear.T @ gram @ drift.linear)  # in ascending order
+    v = v[:, max(0, len(gram) - rank) :]
+    return replace(drift, linear=drift.linear @ v @ v.T)
 
 
 def _learned(x: Tensor, moved: Tensor, steps: int) -> DriftMap:
