@@ -91,8 +91,29 @@ def twin_of_the_ridge(x, moved, strength):
 def test_the_ridge_is_least_squares_with_a_row_more_a_feature(strength):
     x = past()
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    found = FITS["ridge"][0](x, x @ turn(6) + noise, strength)
+    found = FITS["ridge"][0](x, x @ turn(6) + noise)(strength)
     assert_close(found.linear, twin_of_the_ridge(x, x @ turn(6) + noise, strength))
+
+
+def twin_of_the_descent(x, moved, steps):
+    """Nesterov's steps on whole matrices, by autograd."""
+    x, moved = x - x.mean(0), moved - moved.mean(0)
+    rate = 1 / float(torch.linalg.matrix_norm(x, 2)) ** 2
+    b = ahead = torch.zeros(WIDE, WIDE, dtype=torch.float64)
+    for step in range(steps):
+        at = ahead.clone().requires_grad_()
+        (0.5 * ((x @ at - moved) ** 2).sum()).backward()
+        after = ahead - rate * at.grad
+        ahead, b = after + step / (step + 3) * (after - b), after
+    return b
+
+
+@pytest.mark.parametrize("steps", [1, 2, 30])
+def test_the_learned_map_is_gradient_descent(steps):
+    x = past()
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    found = FITS["learned"][0](x, x @ turn(6) + noise)(steps)
+    assert_close(found.linear, twin_of_the_descent(x, x @ turn(6) + noise, steps))
 
 
 @pytest.mark.parametrize("by", FITS)

@@ -6,9 +6,11 @@ these maps seeks old-looking inputs by attacking the current ones (adversarial d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -103,64 +105,87 @@ def fit_drift(past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: str = "
     """
     if by not in FITS:
         raise unknown("drift", by, [*FITS, "none"])
-    fit, settings = FITS[by]
+    make, settings = FITS[by]
     moved = now - past
     held = torch.arange(len(past), device=past.device) % 5 == 4
     total = float((moved[held] ** 2).sum())
     if not total:
-        return fit(past, moved, settings[0])
-    left = [_left(fit(past[~held], moved[~held], s), past[held], now[held]) for s in settings]
+        return make(past, moved)(settings[0])
+    fit = make(past[~held], moved[~held])
+    left = [float(((now[held] - fit(s)(past[held])) ** 2).sum()) for s in settings]
     best = min(range(len(settings)), key=left.__getitem__)
-    return replace(fit(past, moved, settings[best]), residual=left[best] / total)
+    return replace(make(past, moved)(settings[best]), residual=left[best] / total)
 
 
-def _left(drift: Drift, past: Tensor, now: Tensor) -> float:
-    return float(((now - drift(past)) ** 2).sum())
+class Spectrum:
+    """Inputs and their movement, centred, in the eigenbasis of their Gram matrix G = V diag(l) V^T.
+
+    Every linear map here is B = V diag(filter(l)) V^T C, with C the products of inputs and movement:
+    1 / l is least squares, and what holds a map back is a filter below it.
+    """
+
+    def __init__(self, x: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]):
+        self.centre, self.shift = x.mean(0), moved.mean(0)
+        x = x - self.centre
+        self.values, self.vectors = torch.linalg.eigh(x.T @ x)
+        self.values = self.values.clamp_min(0)
+        self.products = self.vectors.T @ (x.T @ (moved - self.shift))
+
+    def map(self, kept: Float[Tensor, " f"]) -> DriftMap:
+        """The map of a filter."""
+        return DriftMap(self.vectors @ (kept[:, None] * self.products), self.centre, self.shift)
 
 
-def _centred(x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and mean movement, the Gram matrix about them, and the products with the movement."""
-    centre, shift = x.mean(0), moved.mean(0)
-    x = x - centre
-    return centre, shift, x.T @ x, x.T @ (moved - shift)
+def _ridge(x: Tensor, moved: Tensor) -> Callable[[float], DriftMap]:
+    """1 / (l + strength mean l)."""
+    basis = Spectrum(x, moved)
+    scale = basis.values.mean().clamp_min(1e-12)
+    return lambda strength: basis.map(1 / (basis.values + strength * scale))
 
 
-def _ridge(x: Tensor, moved: Tensor, strength: float) -> DriftMap:
-    """The penalty is relative to the features' mean variance."""
-    centre, shift, gram, products = _centred(x, moved)
-    scale = gram.diagonal().mean().clamp_min(1e-12)
-    ridge = strength * scale * torch.eye(len(gram)).to(gram)
-    return DriftMap(torch.linalg.solve(gram + ridge, products), centre, shift)
-
-
-def _low_rank(x: Tensor, moved: Tensor, setting: tuple[int, float]) -> DriftMap:
+def _low_rank(x: Tensor, moved: Tensor) -> Callable[[tuple[int, float]], DriftMap]:
     """The ridge map, cut to the directions in which it moves these inputs most."""
-    rank, strength = setting
-    drift = _ridge(x, moved, strength)
-    _, _, gram, _ = _centred(x, moved)
-    _, v = torch.linalg.eigh(drift.linear.T @ gram @ drift.linear)  # in ascending order
-    v = v[:, max(0, len(gram) - rank) :]
-    return replace(drift, linear=drift.linear @ v @ v.T)
+    ridge, deviation = _ridge(x, moved), x - x.mean(0)
+    gram = deviation.T @ deviation
+
+    @cache
+    def directions(strength: float) -> tuple[DriftMap, Tensor]:
+        drift = ridge(strength)
+        return drift, torch.linalg.eigh(drift.linear.T @ gram @ drift.linear)[1].flip(1)
+
+    def cut(setting: tuple[int, float]) -> DriftMap:
+        drift, v = directions(setting[1])
+        v = v[:, : setting[0]]
+        return replace(drift, linear=drift.linear @ v @ v.T)
+
+    return cut
 
 
-def _learned(x: Tensor, moved: Tensor, steps: int) -> DriftMap:
-    """Nesterov's gradient descent on the mean square, the step set by the largest curvature."""
-    centre, shift, gram, products = _centred(x, moved)
-    rate = 1 / torch.linalg.matrix_norm(gram, 2).clamp_min(1e-12)
-    b = ahead = torch.zeros_like(gram)
-    for step in range(steps):
-        after = ahead - rate * (gram @ ahead - products)
-        ahead, b = after + step / (step + 3) * (after - b), after
-    return DriftMap(b, centre, shift)
+def _learned(x: Tensor, moved: Tensor) -> Callable[[int], DriftMap]:
+    """Nesterov's gradient descent on the square from B = 0, at the rate 1 / max l.
+
+    In the eigenbasis it is a recursion of one number a direction.
+    """
+    basis = Spectrum(x, moved)
+    rate = 1 / basis.values.max().clamp_min(1e-12)
+
+    def stopped(steps: int) -> DriftMap:
+        b = ahead = torch.zeros_like(basis.values)
+        for step in range(steps):
+            after = ahead - rate * (basis.values * ahead - 1)
+            ahead, b = after + step / (step + 3) * (after - b), after
+        return basis.map(b)
+
+    return stopped
 
 
-def _translation(x: Tensor, moved: Tensor, width: float) -> Translation:
+def _translation(x: Tensor, moved: Tensor) -> Callable[[float], Translation]:
     """The width is relative to the inputs' root mean square distance from their mean."""
-    spread = float(((x - x.mean(0)) ** 2).sum(1).mean().sqrt())
-    return Translation(x, moved, width * max(spread, 1e-6))
+    spread = max(float(((x - x.mean(0)) ** 2).sum(1).mean().sqrt()), 1e-6)
+    return lambda width: Translation(x, moved, width * spread)
 
 
-FITS = {
+FITS: dict[str, tuple[Callable[[Tensor, Tensor], Callable[..., Drift]], tuple[Any, ...]]] = {
     "ridge": (_ridge, STRENGTHS),
     "low_rank": (_low_rank, tuple(product(RANKS, STRENGTHS))),
     "learned": (_learned, STEPS),
