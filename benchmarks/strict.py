@@ -12,6 +12,7 @@ The recipe ``untrained`` is a control: the network as it was drawn, read like th
 import argparse
 import math
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -157,6 +158,8 @@ def main() -> None:
         for seed in range(given.seeds):
             figures, kept = learn(recipe, seed, stream, chosen, given)
             floats |= kept
+            best = max(figures, key=lambda name: figures[name] * (name not in (ALL, "probe")))
+            print(f"{recipe} {seed}: {best} {figures[best]:.1f}", file=sys.stderr, flush=True)
             for name, value in figures.items():
                 found.setdefault(recipe, {}).setdefault(name, []).append(value)
     sizes = [len(task.classes) for task in stream]

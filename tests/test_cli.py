@@ -11,6 +11,7 @@ from PIL import Image
 from holdfast.cli import main
 from holdfast.loss import FocalCollapse
 from holdfast.presets import PAPER, PRESETS, preset
+from holdfast.readout import READOUTS
 from holdfast.recipes import RECIPES
 
 FAST = ["--epochs", "1", "--first-epochs", "1", "--width", "4", "--per-class", "30"]
@@ -55,6 +56,7 @@ def test_help_shows_every_parameter_with_its_meaning(recipe, capsys):
         flag = name.replace("_", "-")
         assert (f"--no-{flag}" if parameter.default is True else f"--{flag}") in said
     assert "Preset" in said and "--protocol" in said
+    assert [readout for readout in READOUTS if readout not in said.replace("│ │ ", "")] == []
 
 
 def test_recipes_lists_each_with_its_source(capsys):
