@@ -14,6 +14,7 @@ from holdfast.metrics.calibration import fit_temperature
 from holdfast.readout.drift import DriftName
 from holdfast.readout.readout import Space
 from holdfast.readout.scatter import Structure
+from holdfast.readout.statistics import Statistics
 from holdfast.readout.streaming import Streaming
 
 DRAWS, ROWS = 50, 20_000  # drawn of a class for calibration, and in all
@@ -23,7 +24,7 @@ class Gaussian(Streaming):
     """A streaming readout whose classes are Gaussians, so that it can draw and tell the unknown.
 
     Attributes:
-        reach: (101,) percentiles of the task's rows' squared distance to the nearest class.
+        reach: (101,) percentiles of held-out rows' squared distance to the nearest class.
     """
 
     reach: Tensor
@@ -68,10 +69,17 @@ class Gaussian(Streaming):
         """The covariance of class k's rows, of which draws are made."""
         return self.covariance(k)
 
+    def prepare(self, before: Statistics, x: Float[Tensor, "n f"], y: Int[Tensor, " n"]) -> None:
+        """Distances of every fifth row of the task to Gaussians of the other rows."""
+        held = torch.arange(len(x), device=x.device) % 5 == 4
+        held = held if bool(held.any()) else ~held
+        rest = ~held if not bool(held.all()) else held
+        own, self.statistics = self.statistics, before.add(x[rest], y[rest])
+        self.reach = torch.quantile(self._nearest(x[held]), torch.linspace(0, 1, 101).to(x))
+        self.statistics = own
+
     def calibrate(self, x: Float[Tensor, "n f"], y: Int[Tensor, " n"]) -> None:
-        """Temperature on the task's rows and draws of the other classes; distances on the rows."""
-        percentiles = torch.linspace(0, 1, 101).to(x)
-        self.reach = torch.quantile(self._nearest(x), percentiles)
+        """Temperature on the task's rows and draws of the other classes."""
         met = self.known.met.nonzero()[:, 0]
         drawn, of = self.draw(max(1, min(DRAWS, ROWS // len(met))))
         other = ~torch.isin(of, y)
@@ -86,10 +94,11 @@ class Gaussian(Streaming):
         return self._nearest(self.read(out))
 
     def threshold(self, rate: float = 0.05) -> float:
-        """The squared distance that a share ``rate`` of the last task's training rows exceeded.
+        """The squared distance that a share ``rate`` of the last task's rows exceeded.
 
-        An empirical quantile: no chi-square is assumed. Rows the network was not trained on lie
-        further out, so that more of them are rejected.
+        An empirical quantile over every fifth training row, measured by statistics without them; no
+        chi-square is assumed. The rate holds for such rows: inputs the network was not trained on,
+        and old classes whose features have drifted, lie further out and are rejected more often.
 
         Raises:
             ConfigError: for a rate that is not between 0 and 1.
