@@ -43,6 +43,11 @@ class Part:
         with torch.no_grad():
             return self._past(self.rows.x)
 
+    @property
+    def ask_past(self) -> Forward | None:
+        """The past network itself, for other inputs; None in the first task."""
+        return self._past
+
     def where(self, mask: Tensor) -> Part:
         """The rows under a mask; they share this part's forward passes."""
         return Part(

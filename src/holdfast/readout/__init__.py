@@ -8,6 +8,7 @@ from holdfast.readout.probe import LinearProbe, fit_softmax
 from holdfast.readout.pseudo import PseudoHead
 from holdfast.readout.readout import Lesson, LinearReadout, Readout
 from holdfast.readout.registry import READOUTS, kind, readout
+from holdfast.readout.rehearsal import PseudoRehearsal
 from holdfast.readout.ridge import RandomFeatureRidge, Ridge
 from holdfast.readout.scatter import Scatter
 from holdfast.readout.statistics import Statistics
@@ -26,6 +27,7 @@ __all__ = [
     "NearestMean",
     "NearestPrototype",
     "PseudoHead",
+    "PseudoRehearsal",
     "RandomFeatureRidge",
     "Readout",
     "Ridge",

@@ -6,13 +6,14 @@ from holdfast.anchor import FeatureDistillation, LogitDistillation, RelationDist
 from holdfast.learner import Frame
 from holdfast.loss import CrossEntropy, FocalCollapse, Uniformity, schedule
 from holdfast.method import Method
-from holdfast.readout import readout
+from holdfast.readout import PseudoRehearsal, readout
 
 
 def lwf_strict(
     weight: float = 1.0,
     T: float = 2.0,
     features: float = 1.0,
+    rehearse: float = 0.0,
     decide: str = "gaussian",
 ) -> Method:
     """LwF with distilled features, read by a Gaussian that follows the drift: the simple strong baseline.
@@ -21,12 +22,16 @@ def lwf_strict(
         weight: of the distillation of logits.
         T: temperature of both networks' answers.
         features: weight of the distillation of features.
+        rehearse: weight of the head's rehearsal on draws from the stored Gaussians; try it with
+            decide=head.
         decide: the readout, as for --readout.
 
     Source: Li, Hoiem, Learning without forgetting, ECCV 2016; drift compensation as in Gomez-Villa et
         al., Exemplar-free continual representation learning via learnable drift compensation, ECCV 2024
     """
     anchors = [weight * LogitDistillation("forward_kl", T), features * FeatureDistillation()]
+    if rehearse:
+        anchors.append(rehearse * PseudoRehearsal())
     return Method(CrossEntropy("new"), anchors, readout=readout(decide))
 
 
