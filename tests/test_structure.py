@@ -13,8 +13,8 @@ TESTS = Path(__file__).parent
 # what stands further down may import what stands further up, never the other way
 ORDER = [
     "errors", "chance", "tally", "allocator", "settings", "stream", "learner", "step", "ledger", "loss",
-    "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events", "engine", "presets",
-    "report", "store",
+    "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events", "resume", "engine",
+    "presets", "report", "store",
     "options", "cli", "__init__",
 ]  # fmt: skip
 

@@ -26,6 +26,7 @@ from holdfast.method import Method, given_rows, make_readout
 from holdfast.metrics.accuracy import accuracies
 from holdfast.readout.readout import Lesson, Readout
 from holdfast.result import Result, TaskNote, peak_memory
+from holdfast.resume import Place, State, identity_of, recall, restore, state_of
 from holdfast.settings import Machine, Model, Training
 from holdfast.step import Forward, Step
 from holdfast.stream.augment import Augment, to_float, views
@@ -129,11 +130,27 @@ class Work:
             "augment": asdict(self.augment),
             "seed": seed,
         }
+        self.identity = identity_of(self)
+        self.place, self.started, self.spent = Place(), 0.0, 0.0
+        self.optimizer: torch.optim.Optimizer | None = None  # of the task that is being learned
+        self.momenta: State | None = None  # what it is given when a task is resumed
+
+    def state(self) -> State:
+        """All that this run is made of, as plain data; to be asked between two events."""
+        return state_of(self)
+
+    def restore(self, state: State) -> None:
+        """Go on where a state was taken, bit for bit; for a run made from the same arguments.
+
+        Raises:
+            ConfigError: for the state of another run, naming what differs.
+        """
+        restore(self, state)
 
     def learn(self) -> Iterator[Event]:
-        """Learn task after task."""
-        for task in self.stream:
-            started = time.perf_counter()
+        """Learn task after task, from where the run stands."""
+        for task in self.stream.tasks[self.place.task :]:
+            self.started = time.perf_counter() - self.spent
             task = replace(task, train=task.train.to(self.fabric.device))
             if task.index == 0:
                 self.learner.normalise_by(to_float(task.train.x))
@@ -144,17 +161,21 @@ class Work:
             check_weights(self.learner, task)
             self._consolidate(task)
             self._evaluate(task)
-            self._note(task, time.perf_counter() - started)
+            self._note(task, time.perf_counter() - self.started)
+            self.place, self.spent, self.optimizer = Place(task.index + 1), 0.0, None
             yield TaskDone(task.index, self.learner, self.result)
 
     def _epochs(self, task: Task) -> Iterator[Epoch]:
-        """All epochs of a task, each with randomness of its own: from the seed and its place."""
+        """The epochs of a task that are left, each with randomness of its own, from its place."""
         self.learner.train()
         optimizer = self.method.optimizer(self.learner.parameters(), self.training)
+        if self.momenta is not None:
+            recall(optimizer, self.momenta)
+        self.momenta, self.optimizer = None, optimizer
         model, optimizer = self.fabric.setup(self.learner, optimizer)
         epochs = self.training.epochs_of(task.index)
         pool = self.memory.pooled(task.train)
-        for epoch in range(epochs):
+        for epoch in range(self.place.epochs, epochs):
             generator = generator_of(self.fabric.device, self.seed, "epoch", task.index, epoch)
             started, totals, lr = time.perf_counter(), Totals(self.method.penalties), 0.0
             order = torch.randperm(len(pool), generator=generator, device=self.fabric.device)
@@ -170,8 +191,9 @@ class Work:
                 out = step["batch"].out.rows(fresh) if self.memory.columns else None
                 self.memory.observe(pool[index[fresh]], epoch, generator, out)
             seconds = time.perf_counter() - started
-            place = (task.index, len(self.stream), epoch, epochs)
-            yield Epoch(*place, totals.means(), lr, len(pool) / seconds, seconds)
+            self.place = Place(task.index, epoch + 1)
+            where = (task.index, len(self.stream), epoch, epochs)
+            yield Epoch(*where, totals.means(), lr, len(pool) / seconds, seconds)
 
     def _step(
         self,

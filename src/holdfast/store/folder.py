@@ -75,13 +75,24 @@ def _line(event: Epoch) -> dict[str, object]:
 
 
 def whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and then move it there: a reader never sees half of it."""
+    """Write a file beside its place and then move it there: nobody sees half of it, whatever fails."""
     half = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         write(half)
+        sync(half)
         os.replace(half, path)
+        sync(path.parent)
     finally:
         half.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything else is written."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def fresh(recipe: str, stream: str, protocol: str, root: Path = Path("runs")) -> Path:
