@@ -15,7 +15,7 @@ ORDER = [
     "errors", "chance", "tally", "allocator", "settings", "stream", "learner", "step", "ledger", "loss",
     "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events", "resume", "engine",
     "presets", "report", "store",
-    "options", "cli", "__init__",
+    "options", "commands", "cli", "__init__",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,8 +100,8 @@ def test_a_write_that_fails_leaves_the_old_state(written, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("holdfast.store.tree.save_file", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="No space"):
         tree.write(written, {"epoch": 4})
     assert tree.read(written)["epoch"] == 3
     assert [path.name for path in written.parent.iterdir()] == [written.name]

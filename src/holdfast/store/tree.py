@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from holdfast.errors import StoreError
-from holdfast.store.folder import whole
+from holdfast.store.whole import whole
 
 Tensors = dict[str, Tensor]
 
@@ -85,11 +85,20 @@ def _encoded(thing: Any, tensors: Tensors) -> Any:
 
 
 def write(path: Path, thing: Any) -> None:
-    """Nested data as one file, whole or not at all; with a digest over everything it holds."""
+    """Nested data as one file, whole or not at all; with a digest over everything it holds.
+
+    Raises:
+        StoreError: if it cannot be written; what stood there stays.
+    """
     tensors, data = flatten(thing)
     text = json.dumps(data, allow_nan=False)
     notes = {"data": text, "sha256": _digest(tensors, text)}
-    whole(path, lambda to: save_file(tensors, to, notes))
+    try:
+        whole(path, lambda to: to.write_bytes(save(tensors, notes)))
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}): nothing that stood there before is lost."
+        ) from None
 
 
 def read(path: Path) -> Any:
@@ -117,7 +126,6 @@ def _digest(tensors: Tensors, text: str) -> str:
     total = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        total.update(
-            memoryview(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else b""
-        )
+        if tensor.numel():
+            total.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
