@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from holdfast.anchor import RelationDistillation, Rule
+from holdfast.continual import Continual
 from holdfast.engine import Work, run
 from holdfast.errors import ConfigError, DivergedError, ProtocolError
 from holdfast.events import Epoch, TaskDone
@@ -67,7 +68,7 @@ class Witness:
 
     def __init__(self, method, stream, **options):
         self.counts, self.kept, self.past_moved, passes = [], [], [], []
-        forward, update = Learner.forward, Work._update
+        forward, update = Learner.forward, Continual._update
 
         def counting_forward(learner, x):
             frozen = not any(p.requires_grad for p in learner.parameters())
@@ -81,7 +82,7 @@ class Witness:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Learner, "forward", counting_forward)
-            patch.setattr(Work, "_update", counting_update)
+            patch.setattr(Continual, "_update", counting_update)
             chance = torch.get_rng_state()
             self.work = work_of(method, stream, **options)
             past = None

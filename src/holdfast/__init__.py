@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from holdfast import anchor, learner, loss, memory, metrics, readout, recipes, stream
+from holdfast.continual import Continual
 from holdfast.engine import run
 from holdfast.errors import ConfigError, DataError, DivergedError, HoldfastError, ProtocolError
 from holdfast.events import Epoch, TaskDone
@@ -27,7 +28,7 @@ __all__ = [  # noqa: RUF022
     "stream", "Rows", "Task", "Stream",
     "learner", "Model",
     "Step", "Part", "loss", "anchor", "memory", "Protocol", "readout",
-    "Method", "recipes", "Training", "Machine", "run",
+    "Method", "recipes", "Training", "Machine", "Continual", "run",
     "Epoch", "TaskDone", "metrics", "Result",
     "HoldfastError", "ConfigError", "DataError", "DivergedError", "ProtocolError",
 ]  # fmt: skip

@@ -7,22 +7,26 @@ among them: each epoch's randomness is seeded by its place.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from holdfast.errors import ConfigError
 from holdfast.learner.learner import Learner
 from holdfast.loss.schedule import Schedule
+from holdfast.memory.memory import Memory
 from holdfast.memory.meter import Holdings
+from holdfast.memory.protocol import Protocol
 from holdfast.method import Method
+from holdfast.readout.readout import Readout
 from holdfast.result import Result, TaskNote
-
-if TYPE_CHECKING:
-    from holdfast.engine import Work
+from holdfast.settings import Machine, Model, Training
+from holdfast.stream.augment import Augment
 
 State = dict[str, Any]
 
@@ -40,40 +44,120 @@ class Place:
     epochs: int = 0
 
 
-def state_of(work: Work) -> State:
-    """A snapshot of a run between two events; it shares no memory with the run."""
-    learner, past, before = work.learner, work.past, work.before
-    state = {
-        "identity": work.identity,
-        "place": asdict(work.place),
-        "seconds": time.perf_counter() - work.started if work.place.epochs else 0.0,
-        "learner": dict(learner.state_dict()),
-        "past": None if past is None else dict(past.state_dict()),
-        "before": None if before in (None, past) else dict(before.state_dict()),
-        "shared": before is not None and before is past,
-        "optimizer": work.optimizer.state_dict() if work.optimizer and work.place.epochs else None,
-        "parts": [dict(part.state_dict()) for part in _parts(work)],
-        "result": _result_state(work.result),
-    }
-    return mapped(state, lambda tensor: tensor.detach().clone())
+class Resumable:
+    """How a `Continual`, whose attributes are named here, stops between epochs and goes on elsewhere.
 
-
-def restore(work: Work, state: State) -> None:
-    """Bring a run that was made from the same arguments to where the state was taken.
-
-    Raises:
-        ConfigError: if the state is of a run with other arguments, naming what differs.
+    Attributes:
+        epochs: of the task that is being learned, how many are done.
+        identity: what its state belongs to: method, readouts and settings.
     """
-    refuse_other(work.identity, state["identity"])
-    state = mapped(state, lambda tensor: tensor.to(work.fabric.device))
-    _load(work.learner, state["learner"])
-    work.past = _frozen(work, state["past"], work.model.past_mode)
-    work.before = work.past if state["shared"] else _frozen(work, state["before"], "eval")
-    for part, own in zip(_parts(work), state["parts"], strict=True):
-        part.load_state_dict(own)
-    _take_result(work.result, state["result"])
-    work.place, work.spent = Place(**state["place"]), state["seconds"]
-    work.momenta = state["optimizer"]
+
+    method: Method
+    learner: Learner
+    past: Learner | None
+    before: Learner | None
+    memory: Memory
+    readouts: dict[str, Readout]
+    protocol: Protocol
+    training: Training
+    model: Model
+    machine: Machine
+    augment: Augment
+    fabric: Fabric
+    seed: int
+    labels: list
+    seen: tuple[int, ...]
+    done: int
+    arrived: int
+    notes: list[TaskNote]
+
+    identity: State
+    epochs: int = 0
+    optimizer: torch.optim.Optimizer | None = None
+    momenta: State | None = None  # what the optimiser of a task that is resumed is given
+    known: tuple[int, ...] = ()  # classes before the task that is being learned
+    former: tuple[list, int] | None = None  # labels and rows before a task that has arrived
+    spent = started = 0.0  # seconds, of the task that is being learned
+
+    @property
+    def place(self) -> Place:
+        """How far it has come."""
+        return Place(self.done, self.epochs)
+
+    def identify(self) -> State:
+        """What it was made from; asked before it learns."""
+        settings = {
+            "protocol": str(self.protocol),
+            "readouts": list(self.readouts),
+            "training": asdict(self.training),
+            "model": asdict(self.model),
+            "precision": self.machine.precision,
+            "augment": asdict(self.augment),
+            "shape": list(self.learner.shape),
+            "seed": self.seed,
+        }
+        return {"method": described(self.method), **settings}
+
+    def open(self, optimizer: torch.optim.Optimizer) -> None:
+        """A task begins with this optimiser, or goes on."""
+        if self.momenta is not None:
+            recall(optimizer, self.momenta)
+        self.optimizer, self.momenta = optimizer, None
+
+    def close(self) -> None:
+        """A task is learned."""
+        self.epochs, self.spent, self.optimizer, self.former = 0, 0.0, None, None
+
+    def state(self) -> State:
+        """A snapshot between two epochs or tasks, as plain data; it shares no memory with this."""
+        labels, arrived = self.former or (self.labels, self.arrived)
+        past, before, inside = self.past, self.before, self.epochs > 0
+        state = {
+            "identity": self.identity,
+            "place": asdict(self.place),
+            "classes": {
+                "labels": list(labels),
+                "arrived": arrived,
+                "seen": self.known if inside else self.seen,
+            },
+            "seconds": time.perf_counter() - self.started if inside else 0.0,
+            "notes": [asdict(note) for note in self.notes],
+            "learner": dict(self.learner.state_dict()),
+            "past": None if past is None else dict(past.state_dict()),
+            "before": None if before is None or before is past else dict(before.state_dict()),
+            "shared": before is not None and before is past,
+            "optimizer": self.optimizer.state_dict() if self.optimizer and inside else None,
+            "parts": [dict(part.state_dict()) for part in _parts(self)],
+        }
+        return mapped(state, lambda tensor: tensor.detach().clone())
+
+    def restore(self, state: State) -> None:
+        """Go on where a state was taken, bit for bit; the task that was begun must come again.
+
+        Raises:
+            ConfigError: for a state of other arguments than this was made from, naming what differs.
+        """
+        refuse_other(self.identity, state["identity"])
+        state = mapped(state, lambda tensor: tensor.to(self.fabric.device))
+        classes = state["classes"]
+        self.labels, self.arrived = list(classes["labels"]), classes["arrived"]
+        self.seen, self.former = tuple(classes["seen"]), None
+        if self.method.frame is not None:
+            with warnings.catch_warnings():  # it was said when the classes came
+                warnings.simplefilter("ignore")
+                self.method.frame.extend(max(self.seen, default=-1) + 1)
+        _load(self.learner, state["learner"])
+        self.past = _frozen(self.learner, state["past"], self.model.past_mode)
+        before = _frozen(self.learner, state["before"], "eval")
+        self.before = self.past if state["shared"] else before
+        for part, own in zip(_parts(self), state["parts"], strict=True):
+            part.load_state_dict(own)
+        self.done, self.epochs = state["place"]["task"], state["place"]["epochs"]
+        self.spent, self.momenta = state["seconds"], state["optimizer"]
+        self.notes = [
+            TaskNote(**(note | {"holdings": Holdings(**note["holdings"])}))
+            for note in state["notes"]
+        ]
 
 
 def recall(optimizer: torch.optim.Optimizer, state: State) -> None:
@@ -83,12 +167,6 @@ def recall(optimizer: torch.optim.Optimizer, state: State) -> None:
         for name, held in own.items():
             if isinstance(held, Tensor) and held.shape == weight.shape:
                 own[name] = torch.empty_like(weight).copy_(held)
-
-
-def identity_of(work: Work) -> State:
-    """What a run must have been begun with for its state to be taken up; asked before it learns."""
-    parts = {"method": described(work.method), "readouts": list(work.readouts)}
-    return parts | work.settings | {"data": dict(work.result.data)}
 
 
 def described(method: Method) -> State:
@@ -138,9 +216,24 @@ def mapped(thing: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return thing
 
 
-def _parts(work: Work) -> list[nn.Module]:
+def result_state(result: Result) -> State:
+    """The figures of a result so far; its notes are in the state of what learns."""
+    matrices = {n: [r.class_il.matrix, r.task_il.matrix] for n, r in result.readings.items()}
+    return {"readings": mapped(matrices, torch.clone), "status": result.status}
+
+
+def take_result(result: Result, state: State) -> None:
+    """Take over figures."""
+    for name, matrices in state["readings"].items():
+        reading = result.readings[name]
+        for accuracy, matrix in zip((reading.class_il, reading.task_il), matrices, strict=True):
+            accuracy.matrix[:] = matrix.to(accuracy.matrix)
+    result.status = state["status"]
+
+
+def _parts(core: Resumable) -> list[nn.Module]:
     """What has a state of its own next to the networks, in a fixed order."""
-    return [*work.method.objectives, *work.method.rules, work.memory, *work.readouts.values()]
+    return [*core.method.objectives, *core.method.rules, core.memory, *core.readouts.values()]
 
 
 def _load(learner: Learner, state: State) -> None:
@@ -151,32 +244,13 @@ def _load(learner: Learner, state: State) -> None:
     learner.load_state_dict(state)
 
 
-def _frozen(work: Work, state: State | None, mode: Any) -> Learner | None:
+def _frozen(learner: Learner, state: State | None, mode: Any) -> Learner | None:
+    """A past network with these weights."""
     if state is None:
         return None
-    past = work.learner.freeze(mode)
+    past = learner.freeze(mode)
     _load(past, state)
     return past.requires_grad_(False)
-
-
-def _result_state(result: Result) -> State:
-    matrices = {n: [r.class_il.matrix, r.task_il.matrix] for n, r in result.readings.items()}
-    return {
-        "readings": matrices,
-        "tasks": [asdict(note) for note in result.tasks],
-        "status": result.status,
-    }
-
-
-def _take_result(result: Result, state: State) -> None:
-    for name, matrices in state["readings"].items():
-        reading = result.readings[name]
-        for accuracy, matrix in zip((reading.class_il, reading.task_il), matrices, strict=True):
-            accuracy.matrix[:] = matrix.to(accuracy.matrix)
-    result.status = state["status"]
-    result.tasks = [
-        TaskNote(**(note | {"holdings": Holdings(**note["holdings"])})) for note in state["tasks"]
-    ]
 
 
 def _leaves(thing: Any, path: str = "") -> list[tuple[str, Any]]:

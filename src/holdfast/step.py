@@ -93,10 +93,11 @@ class Step:
         self.records: dict[str, Tensor] = {}
         self._parts = {name: Part(rows, forward, past) for name, rows in parts.items()}
 
-    @property
+    @cached_property
     def old_classes(self) -> tuple[int, ...]:
         """Classes seen before that do not come again in this task."""
-        return tuple(c for c in self.seen if c not in self.classes)
+        now = set(self.classes)
+        return tuple(c for c in self.seen if c not in now)
 
     @cached_property
     def zero(self) -> Tensor:

@@ -55,6 +55,18 @@ class GrowingHead(nn.Module):
         return functional.linear(features, self.weight, self.bias)
 
 
+def reined(x: Float[Tensor, "n d"], limit: float = 5.0) -> Float[Tensor, "n d"]:
+    """Values up to ``limit``; beyond it sign(x) (limit + log(1 + |x| - limit)): monotone and smooth.
+
+    The first task fixes each feature's scale; in a later one it may lie hundreds of deviations away.
+
+    >>> reined(torch.tensor([[-1.0, 5.0, 404.0]]))
+    tensor([[-1.0000,  5.0000, 10.9915]])
+    """
+    excess = (x.abs() - limit).clamp_min(0)
+    return torch.where(excess > 0, x.sign() * (limit + excess.log1p()), x)
+
+
 class Learner(nn.Module):
     """Normalisation, backbone, projector and head in one module.
 
@@ -87,15 +99,28 @@ class Learner(nn.Module):
         self.register_buffer("std", torch.ones(shape[0]))
 
     def normalise_by(self, x: Tensor) -> None:
-        """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D)."""
+        """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D).
+
+        A feature that is constant in them takes the mean deviation of the others. Where all are,
+        as in a single row, the mean would be that row: only its size is kept, one number.
+        """
         axes = (0, *range(2, x.ndim))
-        self.mean.copy_(x.mean(axes))
-        self.std.copy_(x.std(axes, correction=0).clamp_min(1e-3))
+        mean, std = x.mean(axes), x.std(axes, correction=0)
+        if x.ndim == 2:
+            varied = std > 1e-6 * x.abs().amax(0)
+            if not varied.any():
+                mean, size = torch.zeros_like(mean), float(x.square().mean().sqrt())
+                std = torch.full_like(std, size or 1.0)
+            else:
+                std = torch.where(varied, std, std[varied].mean())
+        self.mean.copy_(mean)
+        self.std.copy_(std if x.ndim == 2 else std.clamp_min(1e-3))
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Output:
-        """Inputs in [0, 1] (or feature vectors) to features, embedding and logits."""
+        """Inputs in [0, 1] (or feature vectors, `reined` in) to features, embedding and logits."""
         per_channel = (1, -1) + (1,) * (x.ndim - 2)
         x = (x - self.mean.view(per_channel)) / self.std.view(per_channel)
+        x = reined(x) if x.ndim == 2 else x
         features = self.backbone(x)
         projected = self.projector(features)
         wide = torch.promote_types(projected.dtype, torch.float32)

@@ -1,9 +1,12 @@
 """Fixed equidistant prototypes: where neural collapse would put the class means (THEORY 2)."""
 
+import warnings
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from holdfast.chance import seed_of
 from holdfast.errors import ConfigError
 
 
@@ -57,7 +60,7 @@ class Frame(nn.Module):
 
     def __init__(self, dim: int = 128, classes: int = 0, seed: int = 0):
         super().__init__()
-        self.dim = dim
+        self.dim, self.seed = dim, seed
         self.register_buffer(
             "vectors", simplex_etf(classes or dim + 1, dim, seed), persistent=False
         )
@@ -72,3 +75,24 @@ class Frame(nn.Module):
                 f"the frame has {len(self)} prototypes but the stream has {classes} classes: "
                 f"use --dim {classes - 1} or larger (or --classes {classes})."
             )
+
+    def extend(self, classes: int) -> None:
+        """Go on past the equidistant ones, where the number of classes turned out to be larger.
+
+        The vectors so far stay. Each further block is a simplex of dim + 1 vertices in a rotation of
+        its own (by the seed): within a block q_i . q_j = -1/d exactly, between blocks it is random
+        with mean 0 and deviation 1/sqrt(d). Warns, for the frame is only nearly equidistant then.
+        """
+        if classes <= len(self):
+            return
+        warnings.warn(
+            f"the frame has {len(self)} equidistant prototypes and there are now {classes} classes: "
+            "the further ones are only nearly equidistant. For exact ones start with "
+            f"dim={classes - 1} or larger.",
+            stacklevel=2,
+        )
+        blocks = [self.vectors]
+        while sum(map(len, blocks)) < classes:
+            place = seed_of(self.seed, "block", sum(map(len, blocks)))
+            blocks.append(simplex_etf(self.dim + 1, self.dim, place).to(self.vectors))
+        self.vectors = torch.cat(blocks)

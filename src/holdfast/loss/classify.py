@@ -17,7 +17,8 @@ class CrossEntropy(Term):
 
     Args:
         classes: which logits compete: ``new`` (the task's own), ``seen`` (all so far), or ``all``
-            (the head is made for every class of the stream before the first task).
+            (the head is made for every class of the stream before the first task, if they are
+            known; else they are those so far).
         on: the part it is asked of.
     """
 
@@ -26,7 +27,7 @@ class CrossEntropy(Term):
     def __init__(self, classes: Literal["new", "seen", "all"] = "seen", on: str = "batch"):
         super().__init__()
         self.classes, self.on = classes, on
-        self.whole_head = classes == "all"
+        self.whole_head, self.needs_rivals = classes == "all", classes == "new"
 
     def value(self, part: Part, step: Step) -> Tensor:
         """Mean over the rows whose class competes."""

@@ -41,7 +41,10 @@ class Term(Objective):
     Attributes:
         on: name of the part it is asked of.
         needs_past: whether it compares with the past network.
-        whole_head: whether it needs a head for every class of the stream from the start.
+        whole_head: whether it needs a head for every class of the stream from the start; where
+            nobody knows them, a head that grows must do.
+        needs_rivals: whether it contrasts a task's classes only with each other, so that a task of
+            one class teaches it nothing.
         needs_head: whether it asks what the head says, and so needs one that is trained.
         penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
@@ -51,6 +54,7 @@ class Term(Objective):
     on: str = "batch"
     needs_past: bool = False
     whole_head: bool = False
+    needs_rivals: bool = False
     needs_head: bool = False
     penalty: bool = False
     label: str = "term"

@@ -142,6 +142,9 @@ def forbid_images(
 class Samples:
     """Inputs by which a tensor that holds some of them can be recognised, in any layout of rows.
 
+    Features of fewer than 8 numbers are looked for only in tables as wide as they are, and more
+    exactly: among thousands of statistics a pair of numbers close to one of theirs is no evidence.
+
     Args:
         x: (N, ...) uint8 pixels or float features.
     """
@@ -149,6 +152,7 @@ class Samples:
     def __init__(self, x: Tensor):
         self.shape, self.rows = x.shape[1:], x.flatten(1)
         width = self.rows.shape[1]
+        self.narrow = width < 8
         self.direction = torch.linspace(-1, 1, width, dtype=torch.float64, device=x.device).cos()
         marks = [piece.double() @ self.direction for piece in self.rows.split(1024)]
         self.marks, self.order = torch.cat(marks).sort()
@@ -161,8 +165,12 @@ class Samples:
             return True
         if held.numel() % self.rows.shape[1] or held.dtype == torch.bool:
             return False
-        rows = held.detach().to(self.rows.device).reshape(-1, self.rows.shape[1]).double()
-        rows = rows[rows.std(1) > 0]  # a blank image identifies nobody
+        width = self.rows.shape[1]
+        if self.narrow and (width < 2 or held.ndim < 2 or held.shape[-1] != width):
+            return False
+        rows = held.detach().to(self.rows.device).reshape(-1, width).double()
+        told = (rows != 0).sum(1) >= min(3, width)
+        rows = rows[told & (rows.std(1) > 0)]  # a blank image identifies nobody
         return len(rows) > 0 and any(self._found(rows * unit) for unit in (1, 255))
 
     def _found(self, rows: Tensor) -> bool:
@@ -170,6 +178,7 @@ class Samples:
         place = torch.searchsorted(self.marks, rows @ self.direction).clamp_max(len(self.marks) - 1)
         for neighbour in (place, (place - 1).clamp_min(0)):
             difference = self.rows[self.order[neighbour]].double() - rows
-            if bool((difference.abs().amax(1) < 1e-3 * rows.abs().amax(1)).any()):
+            close = (1e-6 if self.narrow else 1e-3) * rows.abs().amax(1)
+            if bool((difference.abs().amax(1) < close).any()):
                 return True
         return False

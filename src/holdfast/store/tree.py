@@ -97,7 +97,7 @@ def write(path: Path, thing: Any) -> None:
         whole(path, lambda to: to.write_bytes(save(tensors, notes)))
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}): nothing that stood there before is lost."
+            f"{path} cannot be written ({error.strerror or error}): what stood there before stays."
         ) from None
 
 

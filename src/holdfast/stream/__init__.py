@@ -1,5 +1,6 @@
 """Where tasks come from: sources, cuts, rows and views."""
 
+from holdfast.stream.arrival import Label, arrival
 from holdfast.stream.augment import Augment, to_float, views
 from holdfast.stream.rows import Rows, cat
 from holdfast.stream.sets import AUGMENTS, suited, views_named
@@ -24,10 +25,12 @@ from holdfast.stream.task import Stream, Task
 __all__ = [
     "AUGMENTS",
     "Augment",
+    "Label",
     "Rows",
     "Source",
     "Stream",
     "Task",
+    "arrival",
     "cat",
     "class_incremental",
     "digits",
