@@ -6,6 +6,7 @@ with it and returns a `Result` that says what was stored, seen and measured.
 """
 
 import os
+from typing import TYPE_CHECKING
 
 # Threads that wait by spinning slow a busy machine down many times over; this must stand before
 # torch starts them, and leaves a choice already made alone.
@@ -23,6 +24,19 @@ from holdfast.settings import Machine, Model, Training
 from holdfast.step import Part, Step
 from holdfast.stream import Rows, Stream, Task
 
+if TYPE_CHECKING:
+    from holdfast.estimator import HoldfastClassifier
+
+
+def __getattr__(name: str) -> object:
+    """The classifier on first use: it brings scikit-learn, which takes a second to load."""
+    if name == "HoldfastClassifier":
+        from holdfast.estimator import HoldfastClassifier
+
+        return HoldfastClassifier
+    raise AttributeError(f"module 'holdfast' has no attribute '{name}'")
+
+
 # in the order the data flows: stream -> learner -> loss, anchor -> memory -> readout -> result
 __all__ = [  # noqa: RUF022
     "stream", "Rows", "Task", "Stream",
@@ -30,5 +44,6 @@ __all__ = [  # noqa: RUF022
     "Step", "Part", "loss", "anchor", "memory", "Protocol", "readout",
     "Method", "recipes", "Training", "Machine", "Continual", "run",
     "Epoch", "TaskDone", "metrics", "Result",
+    "HoldfastClassifier",
     "HoldfastError", "ConfigError", "DataError", "DivergedError", "ProtocolError",
 ]  # fmt: skip

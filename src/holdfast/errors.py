@@ -8,11 +8,11 @@ class HoldfastError(Exception):
     """Something the user can put right; the command line prints its message and exits with 2."""
 
 
-class DataError(HoldfastError):
+class DataError(HoldfastError, ValueError):
     """A source, an image or a label that cannot be used."""
 
 
-class ConfigError(HoldfastError):
+class ConfigError(HoldfastError, ValueError):
     """A name, a number or a combination of parts that cannot run."""
 
 

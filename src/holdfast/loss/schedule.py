@@ -119,6 +119,8 @@ def schedule(text: str) -> Schedule:
     try:
         numbers = [float(n) if "." in n else int(n) for n in given.split(",") if n]
         return SCHEDULES[name](*numbers)
+    except ConfigError:
+        raise
     except (TypeError, ValueError):
         raise ConfigError(
             f"schedule '{text}' cannot be read: write for example linear, delayed:30,80, "

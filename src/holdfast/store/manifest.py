@@ -102,7 +102,8 @@ class Index:
             versions = {int(v) for v in index.manifests}
         except (TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"{path} is no index of a model ({error}).") from None
-        if index.current not in versions or min(versions) < 1:
+        empty = not versions and index.current == 0  # made, and nothing published yet
+        if not empty and (index.current not in versions or min(versions) < 1):
             raise StoreError(f"{path} points to a version {index.current} that it does not list.")
         return index
 

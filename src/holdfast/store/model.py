@@ -56,8 +56,10 @@ class ModelFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a version has been published."""
-        return self._index.exists() or (self.path / "versions").exists()
+        """Whether a version has been published (StoreError for a damaged index)."""
+        if self._index.exists():
+            return self.index().current > 0
+        return (self.path / "versions").exists()
 
     def lock(self) -> AbstractContextManager[None]:
         """For those who write: one at a time (StoreError for the second, naming the first)."""
@@ -84,6 +86,8 @@ class ModelFolder:
             StoreError: for a damaged manifest.
         """
         index = self.index()
+        if not index.current:
+            raise StoreError(f"{self.path} holds no version yet: its first update did not finish.")
         number = index.current if version is None else version
         if str(number) not in index.manifests:
             known = ", ".join(index.manifests)
@@ -125,7 +129,9 @@ class ModelFolder:
         Raises:
             StoreError: if it cannot be written; then nothing has changed.
         """
-        index = self.index() if self.exists else Index(uuid.uuid4().hex)
+        if not self.exists and not self._index.exists():  # so that a lost index is told from none
+            whole(self._index, lambda to: to.write_text(Index(uuid.uuid4().hex).to_text()))
+        index = self.index()
         version = 1 + max(map(int, index.manifests), default=0)
         staged = self.path / "versions" / f".{version:04d}.part"
         parent = self.manifest() if index.current else None

@@ -171,6 +171,8 @@ def _parquet(file: Path) -> Pictures:
 def _readable(file: Path) -> Iterator[None]:
     try:
         yield
+    except DataError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:  # the last: odd metadata
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{file} is not a readable parquet file ({reason}): replace it.") from error

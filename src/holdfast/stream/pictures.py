@@ -75,7 +75,7 @@ def _decode(parts: Sequence[tuple[Pictures, np.ndarray]], size: int | None) -> l
     for pictures, rows in parts:
         out = np.empty((0, 3, 0, 0), np.uint8)
         for i, (where, encoded) in enumerate(pictures.images(rows)):
-            pixels = _pixels(where, encoded, size)
+            pixels = decoded(where, encoded, size)
             shape = shape or _affordable(total, pixels.shape[:2])
             if pixels.shape[:2] != shape:
                 raise _SizesDiffer
@@ -96,8 +96,31 @@ def _affordable(count: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _pixels(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
-    """(H, W, 3) uint8 of one image."""
+def stacked(images: Sequence[Image.Image]) -> UInt8[Tensor, "n 3 h w"]:
+    """Opened images as pixels: RGB, upright, on white where they are transparent.
+
+    Raises:
+        DataError: if their sizes differ, or an image is corrupt or holds floats.
+    """
+    rows = []
+    for i, image in enumerate(images):
+        try:
+            rows.append(np.asarray(_rgb(ImageOps.exif_transpose(image))))
+        except Exception as error:  # what a broken file raises depends on its format
+            reason = str(error).rstrip(".")
+            raise DataError(f"image {i} cannot be read ({reason}): repair or remove it.") from error
+        if rows[i].shape != rows[0].shape:
+            sizes = " and ".join(f"{row.shape[1]} x {row.shape[0]}" for row in (rows[0], rows[i]))
+            raise DataError(f"images 0 and {i} are of {sizes} pixels: resize them to one size.")
+    return torch.from_numpy(np.stack(rows).transpose(0, 3, 1, 2).copy())
+
+
+def decoded(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
+    """(H, W, 3) uint8 of one image; of an animation, the first picture.
+
+    Raises:
+        DataError: if it cannot be read, by ``where``.
+    """
     if encoded is None:
         raise DataError(f"{where} holds no image: every row needs one.")
     try:
