@@ -1,4 +1,4 @@
-"""The command line: ``holdfast run RECIPE`` and ``holdfast recipes``."""
+"""The command line: finds the command, and turns errors into one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from importlib.metadata import version
 
 from rich.console import Console
 
+from holdfast.commands import model
+from holdfast.commands.export import export
+from holdfast.commands.learn import learn
 from holdfast.commands.run import recipes as recipes_command
 from holdfast.commands.run import run as run_command
 from holdfast.commands.stop import plain
@@ -20,13 +23,21 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast run RECIPE [flags]     learn a stream of tasks
   holdfast run RECIPE --help      every flag with its default and meaning
   holdfast recipes                the methods, a line each
+
+  holdfast learn MODEL --data FOLDER      make a model, or teach it new classes
+  holdfast predict MODEL IMAGES...        the class of images
+  holdfast evaluate MODEL --data FOLDER   accuracy by class
+  holdfast inspect | history | rollback | export MODEL
+
   holdfast --version
 
 First result: holdfast run fnc2 --stream digits"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if it succeeded, 2 for what the user can put right, 130 for Ctrl-C."""
+    """Run a command: 0 if it succeeded, 2 for what the user can put right, 130 for Ctrl-C, and 3 for a
+    model that was learned but not published.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a class name may not fit the terminal's encoding
@@ -61,6 +72,13 @@ def dispatch(arguments: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str], Console], int]] = {
     "run": run_command,
     "recipes": recipes_command,
+    "learn": learn,
+    "predict": model.predict,
+    "evaluate": model.evaluate,
+    "inspect": model.inspect,
+    "history": model.history,
+    "rollback": model.rollback,
+    "export": export,
 }
 
 

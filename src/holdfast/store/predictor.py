@@ -108,11 +108,14 @@ class Predictor:
         A class that the model does not know has none right.
         """
         said = [self.classes[i] for i in self(x).label.tolist()]
-        counts = dict.fromkeys(sorted(set(labels)), (0, 0))
-        for guess, true in zip(said, labels, strict=True):
-            right, total = counts[true]
-            counts[true] = (right + (guess == true), total + 1)
-        return counts
+        pairs = list(zip(said, labels, strict=True))
+        return {
+            name: (
+                sum(pair == (name, name) for pair in pairs),
+                sum(true == name for _, true in pairs),
+            )
+            for name in sorted(set(labels))
+        }
 
 
 def share(counts: dict[str, tuple[int, int]]) -> float:

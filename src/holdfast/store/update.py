@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from holdfast.continual import Continual
 from holdfast.errors import ConfigError
 from holdfast.events import Epoch
 from holdfast.result import peak_memory
@@ -67,7 +66,7 @@ class Update:
         self.blueprint, self.start = blueprint, self.core.done
         self.identity = {
             "version": self.base.version if self.base else 0,
-            "data": fingerprint(x, labels),
+            "images": fingerprint(x, labels),
             "model": blueprint.to_data(),
         }
         self._take_up(resume)
@@ -141,6 +140,3 @@ def fingerprint(x: Tensor, labels: Sequence[str]) -> str:
 def training_for(training: Training, **given: float) -> Training:
     """A training with what was given (not 0) in place of its own numbers."""
     return replace(training, **{name: value for name, value in given.items() if value})
-
-
-__all__ = ["Continual", "Update", "fingerprint", "training_for"]
