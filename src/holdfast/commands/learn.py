@@ -59,6 +59,9 @@ def _perform(
         folder.checkpoint.remove()
     update = Update(folder, data.x, data.labels, blueprint, options.device, options.resume)
     say = console.print if not options.quiet else lambda *_, **__: None
+    if update.published and update.base:
+        say(f"version {update.base.version} has learned these images: nothing is left to resume")
+        return 0
     before = Predictor(update.folder.load(device=options.device)[0]) if update.base else None
     old = None if before is None or golden is None else before.accuracies(golden.x, golden.labels)
     if not options.quiet:

@@ -70,6 +70,8 @@ class RunFolder:
         if (self.path / "result.json").exists():
             found = json.loads((self.path / "result.json").read_text())
             self.complete = found.get("status") == "complete"
+        if self.complete:
+            self.checkpoint.remove()
         self.state = None if self.complete else self.checkpoint.read()
         for half in self.path.glob(".*.part*"):
             half.unlink()
@@ -97,12 +99,11 @@ class RunFolder:
             self.checkpoint.remove()
 
     def result(self, result: Result) -> None:
-        """Write result.json, and the pictures once there is a figure to draw."""
+        """Write the pictures, once there is a figure to draw, and then result.json."""
+        if result.tasks:
+            whole(self.path / "matrix.png", lambda to: matrix_picture(result, to))
+            whole(self.path / "retention.png", lambda to: retention_picture(result, to))
         whole(self.path / "result.json", lambda to: to.write_text(result.to_json()))
-        if not result.tasks:
-            return
-        whole(self.path / "matrix.png", lambda to: matrix_picture(result, to))
-        whole(self.path / "retention.png", lambda to: retention_picture(result, to))
 
 
 def _is_run(path: Path) -> bool:

@@ -105,6 +105,8 @@ class Index:
         empty = not versions and index.current == 0  # made, and nothing published yet
         if not empty and (index.current not in versions or min(versions) < 1):
             raise StoreError(f"{path} points to a version {index.current} that it does not list.")
+        if plain_bytes(path, LARGEST) != index.to_text().encode():
+            raise StoreError(f"{path} is damaged: it is not the text that was written.")
         return index
 
 

@@ -37,6 +37,7 @@ class Update:
         core: what learns.
         base: the version it starts from; None for a new model.
         resumed: epochs that were done before.
+        published: whether the version in use is what was to be resumed: nothing is left to do.
 
     Raises:
         ConfigError: if an update was stopped and is not resumed, or was begun with other data.
@@ -69,10 +70,27 @@ class Update:
             "images": fingerprint(x, labels),
             "model": blueprint.to_data(),
         }
+        self._settle()
+        last = self.base.update.get("fingerprint") if self.base else None
+        self.published = resume and last == self.identity["images"] and not self._waiting
         self._take_up(resume)
 
+    @property
+    def _waiting(self) -> bool:
+        """Whether an update was stopped."""
+        return self.folder.checkpoint.path.exists()
+
+    def _settle(self) -> None:
+        """Drop the checkpoint of an update that was published before it could be removed."""
+        if not self._waiting or self.base is None:
+            return
+        found = self.folder.checkpoint.read()["identity"]
+        last = (self.base.parent, self.base.update.get("fingerprint"))
+        if (found["version"], found["images"]) == last:
+            self.folder.checkpoint.remove()
+
     def _take_up(self, resume: bool) -> None:
-        if self.folder.checkpoint.path.exists() and not resume:
+        if self._waiting and not resume:
             raise ConfigError(
                 f"an update of {self.folder.path} was stopped before its end: add --resume to go on "
                 "with it, or --anew to drop it."
@@ -105,6 +123,7 @@ class Update:
 
     def publish(self, notes: dict[str, Any]) -> Manifest:
         """Make it the version in use; the checkpoint is not needed any more."""
+        notes = notes | {"fingerprint": self.identity["images"]}
         made = self.folder.publish(self.core, self.blueprint, notes)
         self.folder.checkpoint.remove()
         return made

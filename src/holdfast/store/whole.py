@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ def whole(path: Path, write: Callable[[Path], object]) -> None:
         write(half)
         sync(half)
         os.replace(half, path)
-        sync(path.parent)
+        with contextlib.suppress(OSError):  # it is in its place already: too late to fail
+            sync(path.parent)
     finally:
         half.unlink(missing_ok=True)
 
