@@ -106,7 +106,9 @@ class Continual(Resumable):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             head = classes if any(term.whole_head for term in method.terms) else 0
-            self.learner = Learner(shape, model.backbone, model.width, method.dim, head)
+            self.learner = Learner(
+                shape, model.backbone, model.width, method.dim, head, model.tune_layers
+            )
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -102,6 +102,8 @@ class Work:
             "augment": asdict(self.continual.augment),
             "seed": seed,
         }
+        if self.learner.backbone.sha256:
+            self.settings["backbone_sha256"] = self.learner.backbone.sha256
         self.data = {"data": dict(self.result.data)}  # which the state of this run belongs to
 
     @property

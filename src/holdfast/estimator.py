@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from holdfast.continual import Continual
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import ConfigError, DataError, unknown
 from holdfast.memory.protocol import Kind, Protocol
 from holdfast.method import Method
 from holdfast.presets import QUICK
@@ -53,14 +53,16 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         parameters: of a named recipe, over those of the preset ``quick``.
         epochs: passes over the data of a task; None takes the preset's for the recipe.
         first_epochs: the same for the first task; None takes the preset's, or ``epochs`` if given.
-        batch: samples of a step; None takes the preset's.
+        batch: samples of a step; None takes the preset's. For recipes that train a head, a table of
+            hundreds of rows is learned better in batches of 16.
         lr: peak learning rate; None takes the preset's.
         protocol: what may be stored: strict (no sample), auxiliary, buffer, joint, or auto for the
             recipe's own.
         images: how many samples auxiliary or buffer may store.
         readout: how classes are decided, as for ``holdfast run --readout``.
-        backbone: auto (by the shape of the inputs), resnet18, convnet or mlp.
+        backbone: auto (by the shape of the inputs), resnet18, convnet, mlp, or a pretrained model.
         width: of the backbone; 0 is its own default.
+        tune_layers: last layers of a pretrained backbone that are trained.
         augment: set of random views by name, or auto.
         device: auto, cpu, cuda or mps.
         random_state: a seed, a generator, or None for another result each time.
@@ -82,11 +84,12 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         first_epochs: int | None = None,
         batch: int | None = None,
         lr: float | None = None,
-        protocol: Kind | str = "strict",
+        protocol: str = "strict",
         images: int = 0,
         readout: str = "auto",
         backbone: str = "auto",
         width: int = 0,
+        tune_layers: int = 0,
         augment: str = "auto",
         device: str = "auto",
         random_state: Any = None,
@@ -102,6 +105,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         self.readout = readout
         self.backbone = backbone
         self.width = width
+        self.tune_layers = tune_layers
         self.augment = augment
         self.device = device
         self.random_state = random_state
@@ -177,7 +181,9 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             one_kind(declared, y)
             strange = np.setdiff1d(y, declared)
             if len(strange):
-                raise DataError(f"label {strange[0]!r} is in y but not in classes: add it there.")
+                raise DataError(
+                    f"label {strange.tolist()[0]!r} is in y but not in classes: add it there."
+                )
             known = np.union1d(known, declared)
         shape = tuple(x.shape[1:])
         if fresh:
@@ -202,8 +208,11 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             raise ConfigError(
                 "parameters belong to a recipe by name: set them in the Method itself."
             )
-        own = self.protocol == "auto"
-        protocol = method.protocol if own else Protocol(self.protocol, self.images)  # type: ignore[arg-type]
+        protocol = method.protocol
+        if self.protocol != "auto":
+            if self.protocol not in get_args(Kind):
+                raise unknown("protocol", str(self.protocol), (*get_args(Kind), "auto"))
+            protocol = Protocol(self.protocol, self.images)  # type: ignore[arg-type]
         seed = int(check_random_state(self.random_state).randint(2**31))
         return Continual(
             method,
@@ -211,7 +220,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             self._training(method.name),
             protocol,
             self.readout,
-            model=Model(self.backbone, self.width),
+            model=Model(self.backbone, self.width, tune_layers=self.tune_layers),
             machine=Machine(self.device),
             augment=views_named(self.augment, shape, method.views),
             seed=seed,

@@ -74,8 +74,11 @@ class Model:
     """The network.
 
     Args:
-        backbone: auto, resnet18, convnet or mlp; auto chooses by the inputs' shape.
-        width: of the backbone; 0 is its own default (64 for resnet18, as published).
+        backbone: auto, resnet18, convnet or mlp; auto chooses by the inputs' shape. Or a pretrained
+            vision model of Hugging Face transformers: a folder, or the hub's owner/name.
+        width: of the backbone; 0 is its own default (64 for resnet18, as published). A pretrained
+            one has its own.
+        tune_layers: how many of the last layers of a pretrained backbone are trained; 0 freezes it.
         past_mode: batch-norm of the past network: eval by running statistics, batch by
             those of the batch, as in the public Co2L code.
     """
@@ -83,6 +86,13 @@ class Model:
     backbone: str = "auto"
     width: int = 0
     past_mode: Literal["eval", "batch"] = "eval"
+    tune_layers: int = 0
+
+    def __post_init__(self):
+        for name in ("width", "tune_layers"):
+            if getattr(self, name) < 0:
+                given = getattr(self, name)
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 0, not {given}.")
 
 
 @dataclass(frozen=True)

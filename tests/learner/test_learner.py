@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from holdfast.errors import ConfigError
 from holdfast.learner import ConvNet, GrowingHead, Learner, ResNet18, backbone
+from holdfast.learner.learner import reined
 
 
 @pytest.fixture
@@ -95,6 +96,29 @@ def test_normalising_by_one_input_stays_finite(shape):
     learner = Learner(shape, width=4, classes=2)
     learner.normalise_by(torch.rand(1, *shape))
     assert all(bool(column.isfinite().all()) for column in learner(torch.rand(4, *shape)))
+
+
+def test_a_constant_feature_takes_the_deviation_of_the_others():
+    learner = Learner((3,), width=4)
+    learner.normalise_by(torch.tensor([[0.0, 7.0, 10.0], [2.0, 7.0, 16.0]]))
+    assert learner.mean.tolist() == [1.0, 7.0, 13.0] and learner.std.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_single_row_leaves_its_size_and_not_itself():
+    learner = Learner((2,), width=4)
+    learner.normalise_by(torch.tensor([[3.0, 4.0]]))
+    assert learner.mean.tolist() == [0.0, 0.0]
+    assert_close(learner.std, torch.full((2,), 12.5**0.5))
+
+
+def test_values_far_off_are_reined_in_smoothly_and_in_order():
+    x = torch.linspace(-500, 500, 20_001, dtype=torch.float64)[None].requires_grad_()
+    y = reined(x)
+    low = y.detach()
+    assert torch.equal(y[x.abs() <= 5], x[x.abs() <= 5])
+    assert float(low.abs().max()) < 12 and bool((low.diff() > 0).all())
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert float(slope.diff().abs().max()) < 0.06  # no kink: the slope is 1 on both sides of 5
 
 
 def test_the_normalisation_is_state_but_not_trained(learner):

@@ -257,6 +257,26 @@ def test_feature_vectors_are_samples_too(table):
             forbid_images({"part": kept}, rows, "strict")
 
 
+def test_narrow_features_are_not_taken_for_any_few_numbers(table):
+    """Some of 200,000 statistics are always within a thousandth of two numbers."""
+    chance = torch.Generator().manual_seed(0)
+    x = torch.rand(400, 2, generator=chance)
+    rows = table([0, 1] * 200, x=x)
+    forbid_images({"part": torch.rand(450, 450, generator=chance)}, rows, "strict")
+    forbid_images({"part": torch.rand(100_000, 2, generator=chance)}, rows, "strict")
+    for kept in (x[7:8], x[:3].double(), torch.cat([torch.rand(9, 2), x[4:5]])):
+        with pytest.raises(ProtocolError, match="part keeps"):
+            forbid_images({"part": kept}, rows, "strict")
+
+
+def test_a_row_of_one_or_two_numbers_beside_zeros_identifies_nobody(table):
+    x = torch.cat([torch.eye(12)[:3], torch.rand(3, 12)])
+    rows = table([0, 1] * 3, x=x)
+    forbid_images({"part": torch.diag(torch.ones(12))}, rows, "strict")
+    with pytest.raises(ProtocolError, match="part keeps"):
+        forbid_images({"part": x}, rows, "strict")
+
+
 def test_an_empty_task_finds_nothing(table):
     rows = table([0, 1])[torch.tensor([], dtype=torch.long)]
     forbid_images({"part": torch.rand(3, 64)}, rows, "strict")

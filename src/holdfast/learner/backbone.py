@@ -1,15 +1,13 @@
 """Backbones h: inputs -> R^f. Each says its width f as ``features``."""
 
+from pathlib import Path
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.errors import ConfigError, unknown
-
-
-class Backbone(nn.Module):
-    """Any network that maps (N, ...) to (N, features)."""
-
-    features: int
+from holdfast.learner.network import Backbone
+from holdfast.learner.pretrained import Pretrained
 
 
 class BasicBlock(nn.Module):
@@ -108,19 +106,28 @@ class MLP(Backbone):
 WIDTHS = {"resnet18": 64, "convnet": 32, "mlp": 256}
 
 
-def backbone(name: str, shape: tuple[int, ...], width: int = 0) -> Backbone:
+def backbone(name: str, shape: tuple[int, ...], width: int = 0, tune_layers: int = 0) -> Backbone:
     """A backbone by name for inputs of a shape; ``auto`` chooses by the shape, width 0 by the name.
+
+    A folder, or a name with a ``/``, is a pretrained one (`Pretrained`), to which width is nothing.
 
     Raises:
         ConfigError: for an unknown name, or one that does not take inputs of this shape.
     """
     if name == "auto":
         name = "mlp" if len(shape) == 1 else "convnet" if max(shape[1:]) <= 16 else "resnet18"
-    if name not in WIDTHS:
+    pretrained = name not in WIDTHS and ("/" in name or name[:1] == "{" or Path(name).is_dir())
+    if name not in WIDTHS and not pretrained:
         raise unknown("backbone", name, [*WIDTHS, "auto"])
     if (name == "mlp") != (len(shape) == 1):
         raise ConfigError(
             f"backbone '{name}' does not take inputs of shape {shape}: use --backbone auto."
+        )
+    if pretrained:
+        return Pretrained(name, shape[0], tune_layers)
+    if tune_layers:
+        raise ConfigError(
+            f"--tune-layers {tune_layers} is for a pretrained backbone; '{name}' is trained whole."
         )
     width = width or WIDTHS[name]
     if name == "mlp":

@@ -76,6 +76,7 @@ class Learner(nn.Module):
         width: of the backbone; 0 is the backbone's own default.
         dim: d, width of the embedding.
         classes: width of the head at the start.
+        tune_layers: last layers of a pretrained backbone that are trained.
     """
 
     mean: Tensor
@@ -88,10 +89,11 @@ class Learner(nn.Module):
         width: int = 0,
         dim: int = 128,
         classes: int = 0,
+        tune_layers: int = 0,
     ):
         super().__init__()
         self.shape = shape
-        self.backbone = backbone(name, shape, width)
+        self.backbone = backbone(name, shape, width, tune_layers)
         f = self.backbone.features
         self.projector = nn.Sequential(nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim))
         self.head = GrowingHead(f, classes)
@@ -102,8 +104,11 @@ class Learner(nn.Module):
         """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D).
 
         A feature that is constant in them takes the mean deviation of the others. Where all are,
-        as in a single row, the mean would be that row: only its size is kept, one number.
+        as in a single row, the mean would be that row: only its size is kept, one number. Nothing
+        is done before a backbone that normalises its inputs itself.
         """
+        if self.backbone.normalises:
+            return
         axes = (0, *range(2, x.ndim))
         mean, std = x.mean(axes), x.std(axes, correction=0)
         if x.ndim == 2:
@@ -136,7 +141,9 @@ class Learner(nn.Module):
         """
         past = copy.deepcopy(self).requires_grad_(False).eval()
         if mode == "batch":
-            for module in past.modules():
+            frozen = self.backbone.tuned == ()  # and so shared with its copies
+            seen = [past.projector, past.head] if frozen else [past]
+            for module in (inner for part in seen for inner in part.modules()):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.running_mean = module.running_var = module.num_batches_tracked = None
         return past

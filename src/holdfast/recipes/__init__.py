@@ -7,6 +7,7 @@ tuple below, and is then in the command line, in the tests' laws and in the repo
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -45,10 +46,14 @@ def make(name: str, **parameters: object) -> Method:
     """The method of a recipe by name, which it carries into reports.
 
     Raises:
-        ConfigError: for an unknown recipe, with the nearest name.
+        ConfigError: for an unknown recipe or parameter, with the nearest name.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
+    known = inspect.signature(RECIPES[name]).parameters
+    for parameter in parameters:
+        if parameter not in known:
+            raise unknown(f"parameter of the recipe {name}", parameter, known)
     return replace(RECIPES[name](**parameters), name=name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def labels_of(values: Any) -> np.ndarray:
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise DataError("y holds a NaN or infinite value: every input needs a label.")
     y = np.array(y.tolist()) if y.dtype.kind == "O" else y
-    check_classification_targets(y)
+    with warnings.catch_warnings():  # of many classes for few rows: here a class may have one
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        check_classification_targets(y)
     return y
 
 
