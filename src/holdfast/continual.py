@@ -106,9 +106,8 @@ class Continual(Resumable):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             head = classes if any(term.whole_head for term in method.terms) else 0
-            self.learner = Learner(
-                shape, model.backbone, model.width, method.dim, head, model.tune_layers
-            )
+            sizes = (model.width, method.dim, head, model.tune_layers)
+            self.learner = Learner(shape, model.backbone, *sizes)
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -165,7 +164,6 @@ class Continual(Resumable):
         yield from self._epochs(task)
         check_weights(self.learner, task)
         self._consolidate(task)
-        self.done += 1
         epochs, peak = self.training.epochs_of(task.index), peak_memory(self.fabric.device)
         seconds = round(time.perf_counter() - self.started, 3)
         names = [str(self.labels[c]) if self.labels else str(c) for c in task.classes]

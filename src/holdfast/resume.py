@@ -106,6 +106,7 @@ class Resumable:
 
     def close(self) -> None:
         """A task is learned."""
+        self.done += 1
         self.epochs, self.spent, self.optimizer, self.former = 0, 0.0, None, None
 
     def state(self) -> State:

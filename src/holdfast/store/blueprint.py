@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -66,6 +66,11 @@ class Blueprint:
             self.seed,
         )
 
+    def named(self, core: Continual) -> Blueprint:
+        """The same, with a pretrained backbone described by itself: its folder may go."""
+        written = getattr(core.learner.backbone, "written", self.model.backbone)
+        return replace(self, model=replace(self.model, backbone=written))
+
     def to_data(self) -> dict[str, Any]:
         """As JSON data."""
         return asdict(self) | {"shape": list(self.shape), "also": list(self.also)}
@@ -115,7 +120,14 @@ class Blueprint:
             )
         try:
             with torch.device("meta"):
-                learner = Learner(self.shape, self.model.backbone, self.model.width, dim)
+                learner = Learner(
+                    self.shape,
+                    self.model.backbone,
+                    self.model.width,
+                    dim,
+                    0,
+                    self.model.tune_layers,
+                )
         except (RuntimeError, OverflowError, TypeError, HoldfastError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(

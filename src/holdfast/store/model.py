@@ -203,7 +203,7 @@ class ModelFolder:
             version=version,
             parent=0 if parent is None else parent.version,
             created=now(),
-            blueprint=blueprint.to_data(),
+            blueprint=blueprint.named(core).to_data(),
             classes=[*brought, *fresh],
             input={
                 "shape": list(core.learner.shape),

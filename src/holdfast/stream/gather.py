@@ -45,7 +45,7 @@ def gather(
 ) -> Gathered:
     """The images of a folder with one folder a class, whose name is the class's.
 
-    Links are followed, but none twice; hidden files are passed over. A file that is no readable
+    Links are followed, but none back to a folder above it; hidden files are passed over. A file that is no readable
     image, or none by its name, is skipped and told. Of an animation the first picture counts.
 
     Args:
@@ -146,7 +146,7 @@ def _walk(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         path = Path(entry.path)
-        if entry.is_dir():
+        if os.path.isdir(path):  # unlike the entry's own, it bears links that lead nowhere
             yield from _walk(path, above | {identity})
-        elif entry.is_file() or entry.is_symlink():
+        elif os.path.isfile(path) or os.path.islink(path):
             yield path
