@@ -395,3 +395,30 @@ def test_what_is_no_model_is_left_alone(tmp_path):
         ModelFolder(tmp_path / "thesis.txt")
     with pytest.raises(StoreError, match=r"current\.json is missing"):
         ModelFolder(tmp_path / "nowhere").load()
+
+
+def test_a_pretrained_backbone_is_stored_with_the_model(tmp_path):
+    """The folder that it came from may go."""
+    transformers = pytest.importorskip("transformers")
+    from dataclasses import replace
+
+    from holdfast.settings import Model
+
+    from .conftest import BLUEPRINT
+
+    place = tmp_path / "vit"
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        image_size=16, patch_size=8,
+    )  # fmt: skip
+    transformers.ViTModel(config).save_pretrained(place)
+    processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 16, "width": 16}}
+    (place / "preprocessor_config.json").write_text(json.dumps(processor))
+    tuned = replace(BLUEPRINT, model=Model(str(place), tune_layers=1))
+    learn(tmp_path / "m", 0, 1, blueprint=tuned)
+    before = answers(tmp_path / "m")
+    shutil.rmtree(place)
+    assert torch.equal(answers(tmp_path / "m"), before)
+    assert learn(tmp_path / "m", 2).version == 2
+    assert torch.equal(answers(tmp_path / "m", 1), before)
+    assert str(place) in ModelFolder(tmp_path / "m").manifest().blueprint["model"]["backbone"]

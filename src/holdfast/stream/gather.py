@@ -45,8 +45,9 @@ def gather(
 ) -> Gathered:
     """The images of a folder with one folder a class, whose name is the class's.
 
-    Links are followed, but none back to a folder above it; hidden files are passed over. A file that is no readable
-    image, or none by its name, is skipped and told. Of an animation the first picture counts.
+    Links are followed, but none back to a folder above it; hidden files are passed over. A file that
+    is no readable image, or none by its name, is skipped and told. Of an animation the first picture
+    counts.
 
     Args:
         root: the folder.
