@@ -19,12 +19,13 @@ def test_examples_run(path, capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().out.strip()
 
 
-def test_the_readmes_ten_lines_are_the_tested_example():
-    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    lines = [line for line in shown.splitlines() if line and not line.startswith("print")]
-    tested = (ROOT / "examples" / "ten_lines.py").read_text()
+@pytest.mark.parametrize("place, example", [(0, "ten_lines.py"), (1, "extend.py")])
+def test_the_readmes_programs_are_tested_examples(place, example):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    lines = [line for line in blocks[place].splitlines() if line and not line.startswith("print")]
+    tested = (ROOT / "examples" / example).read_text()
     assert [line for line in lines if line not in tested] == []
-    assert len(lines) <= 10
+    assert len(blocks) == 2 and len(lines) <= 10
 
 
 def test_the_readmes_commands_are_understood(capsys, tmp_path, monkeypatch):

@@ -125,7 +125,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         y: ArrayLike,
         classes: ArrayLike | None = None,
     ) -> HoldfastClassifier:
-        """Learn the next task from its data alone.
+        """Learn the next task from its data alone, for as long and as fast as the parameters say now.
 
         Args:
             X: N inputs, of the same shape as in the first task.
@@ -190,6 +190,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             core = self._core(shape, 0 if declared is None else len(declared))
         else:
             core = copy.deepcopy(self.continual_)
+            core.training = self._training(core.method.name)
         for _ in core.learn(core.arrive(x, plain(y))):
             pass
         self.continual_, self.shape_in_ = core, shape
@@ -239,6 +240,8 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             X = stacked(X) if len(X) and isinstance(X[0], Image.Image) else np.asarray(X)
         if not isinstance(X, Tensor) and getattr(X, "ndim", 2) not in (3, 4):
             X = validate_data(self, X, reset=fresh, dtype="numeric")
+        elif fresh:
+            vars(self).pop("feature_names_in_", None)  # of a table that was learned before
         x = torch.from_numpy(inputs(X, "X"))
         if not fresh and tuple(x.shape[1:]) != self.shape_in_:
             raise DataError(
