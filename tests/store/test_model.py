@@ -213,6 +213,12 @@ def test_forging_is_possible_so_that_the_next_tests_mean_something(model):
         lambda m: put(m, 8, "blueprint", "model", "width"),
         lambda m: put(m, "resnet18", "blueprint", "model", "backbone"),
         lambda m: put(m, "/etc/passwd", "blueprint", "model", "backbone"),
+        lambda m: put(m, "google/vit", "blueprint", "model", "backbone"),
+        lambda m: put(
+            m, '{"config": {"num_hidden_layers": 5000}}', "blueprint", "model", "backbone"
+        ),
+        lambda m: put(m, '{"config": {"hidden_size": 10000000}}', "blueprint", "model", "backbone"),
+        lambda m: put(m, "{}", "blueprint", "model", "backbone"),
         lambda m: put(m, "os.system", "blueprint", "recipe"),
         lambda m: put(m, {"tau": "__import__('os')"}, "blueprint", "parameters"),
         lambda m: put(m, {"lr": -1}, "blueprint", "training"),

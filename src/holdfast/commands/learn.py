@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -134,7 +135,11 @@ def _asked(folder: ModelFolder, options: Learn) -> tuple[Blueprint, Gathered]:
         options.readout or "auto",
         tuple(filter(None, (options.also or "").split(","))),
         training_for(defaults.training_of(name), **given),
-        Model(options.backbone or "auto", options.width or defaults.model.width),
+        Model(
+            options.backbone or "auto",
+            options.width or defaults.model.width,
+            tune_layers=options.tune_layers or 0,
+        ),
         seed=options.seed or 0,
     )
     return made, data
@@ -148,8 +153,9 @@ def _refuse_changes(own: Blueprint, options: Learn, folder: ModelFolder) -> None
         "images": own.images,
         "readout": own.readout,
         "also": ",".join(own.also),
-        "backbone": own.model.backbone,
+        "backbone": _backbone(own),
         "width": own.model.width,
+        "tune_layers": own.model.tune_layers,
         "seed": own.seed,
     }
     for name, value in fixed.items():
@@ -166,6 +172,12 @@ def _refuse_changes(own: Blueprint, options: Learn, folder: ModelFolder) -> None
                 f"{folder.path} was made with other parameters: leave --parameters out, or make "
                 "another model."
             )
+
+
+def _backbone(own: Blueprint) -> str:
+    """As it was named when the model was made."""
+    name = own.model.backbone
+    return json.loads(name)["name"] if name.startswith("{") else name
 
 
 def _parameters(recipe: str, text: str | None) -> dict[str, Any]:

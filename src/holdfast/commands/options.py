@@ -23,7 +23,7 @@ class Learn:
         model: folder of the model; made if it is not there.
         data: folder that holds a folder of images for each class.
         recipe: how it learns (`holdfast recipes`); a new model takes fnc2. Fixed with the model, as
-            are parameters, protocol, images, readout, also, backbone, width, size and seed.
+            are parameters, protocol, images, readout, also, the network, size and seed.
         parameters: of the recipe, such as tau=0.5,gamma=2.
         preset: where settings come from that are not given: quick, desk, or auto by image size.
         epochs: passes over the images.
@@ -34,8 +34,10 @@ class Learn:
         images: how many, with auxiliary or buffer.
         readout: how classes are decided, as for `holdfast run`.
         also: a further readout that the model can be asked with.
-        backbone: auto, resnet18, convnet or mlp.
+        backbone: auto, resnet18 or convnet; or a pretrained vision model of transformers, as a
+            folder or the hub's owner/name.
         width: of the backbone; 0 is its own default.
+        tune_layers: last layers of a pretrained backbone that are trained; 0 freezes it.
         size: side to which images are scaled; 0 keeps that of square images of one size, else 64.
         per_class: images used of each class; 0 is all.
         golden: folder of images, in class folders, on which old and new version are compared.
@@ -63,6 +65,7 @@ class Learn:
     also: str | None = None
     backbone: str | None = None
     width: int | None = None
+    tune_layers: int | None = None
     size: int = 0
     per_class: int = 0
     golden: Path | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from holdfast.continual import Continual
 from holdfast.errors import HoldfastError, StoreError
+from holdfast.learner.backbone import WIDTHS
 from holdfast.learner.learner import Learner
 from holdfast.memory.protocol import Kind, Protocol
 from holdfast.recipes import make
@@ -18,7 +20,8 @@ from holdfast.settings import Machine, Model, Training
 from holdfast.stream.augment import Augment
 from holdfast.stream.sets import suited
 
-LARGEST = 2**20  # numbers along one axis of an input
+LARGEST = 2**20  # numbers along one axis of an input, or in the description of a network
+LAYERS = 1000  # of a described network
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class Blueprint:
         Raises:
             StoreError: naming the first weight that differs.
         """
+        _bounded(self.model.backbone)
         dim = shapes.get("projector.2.bias", (0,))[0]
         if self.parameters.get("dim", 128) != dim or self.parameters.get("classes", 0) > dim + 1:
             raise StoreError(
@@ -142,3 +146,37 @@ class Blueprint:
                     f"the model declares {name} of shape {declared} ({math.prod(declared):,} numbers), "
                     f"the weights {found}."
                 )
+
+
+def _bounded(backbone: str) -> None:
+    """Refuse a backbone that would be fetched from elsewhere, or described in absurd numbers.
+
+    Raises:
+        StoreError: naming it.
+    """
+    if backbone in ("auto", *WIDTHS):
+        return
+    try:
+        told = json.loads(backbone)
+        largest = max(_numbers(told), default=0)
+        layers = max(_numbers(told, "layer", "depth"), default=0)
+    except (ValueError, RecursionError):
+        raise StoreError(
+            f"the model declares a backbone '{backbone[:80]}' that is not its own."
+        ) from None
+    if largest > LARGEST or layers > LAYERS:
+        raise StoreError(
+            f"the model declares a backbone of {largest:,} channels or {layers:,} layers."
+        )
+
+
+def _numbers(thing: Any, *words: str, inside: bool = False) -> Iterator[int]:
+    """Whole numbers within nested data; with words, those below a key that contains one of them."""
+    if isinstance(thing, Mapping):
+        for key, value in thing.items():
+            yield from _numbers(value, *words, inside=inside or any(w in str(key) for w in words))
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from _numbers(value, *words, inside=inside)
+    elif isinstance(thing, int) and (inside or not words):
+        yield abs(thing)
