@@ -136,6 +136,24 @@ def test_a_class_that_comes_again_is_learned_further(model, zoo, capsys, tmp_pat
     assert names == ["ant", "bee", "cat"]
 
 
+@pytest.mark.parametrize("classes, images", [(["ant"], 12), (["ant"], 1), (["ant", "bee"], 1)])
+def test_one_class_and_one_image_are_enough(classes, images, zoo, capsys, tmp_path):
+    for name in classes:
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for file in sorted((zoo / "old" / name).iterdir())[:images]:
+            shutil.copy(file, tmp_path / "few" / name)
+    said(capsys, "learn", "m", "--data", "few", *FAST)
+    (tmp_path / "one" / "cat").mkdir(parents=True)
+    shutil.copy(next((zoo / "new" / "cat").iterdir()), tmp_path / "one" / "cat")
+    assert "learned in" in said(capsys, "learn", "m", "--data", "one", "--epochs", "2")
+    assert "version 2" in said(capsys, "inspect", "m")
+    measured = said(capsys, "evaluate", "m", "--data", zoo / "golden")
+    assert "dog (not in the model) 6 0.0" in measured
+    # a version whose folder was removed is told, not stumbled over
+    shutil.rmtree(tmp_path / "m" / "versions" / "0001")
+    assert "0001/manifest.json is missing" in said(capsys, "history", "m")
+
+
 def test_skipped_files_are_counted_and_listed(zoo, capsys, tmp_path):
     shutil.copytree(zoo / "old", tmp_path / "odd")
     (tmp_path / "odd" / "ant" / "empty.png").write_bytes(b"")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from holdfast.commands.options import Evaluate, History, Inspect, Predict, Rollback, parse
 from holdfast.commands.release import skipped
-from holdfast.errors import DataError
+from holdfast.errors import DataError, StoreError
 from holdfast.store.model import ModelFolder
 from holdfast.store.predictor import Predictor, share
 from holdfast.stream.files import IMAGES
@@ -164,7 +164,10 @@ def rollback(arguments: list[str], console: Console) -> int:
 def _told(folder: ModelFolder, event: dict[str, Any]) -> str:
     if event["did"] != "learned":
         return event["did"]
-    notes = folder.manifest(event["version"]).update
+    try:
+        notes = folder.manifest(event["version"]).update
+    except StoreError as error:
+        return f"learned; {error}"
     images = sum(notes.get("images", {}).values())
     told = f"learned {', '.join(notes.get('new_classes', [])) or 'no new class'}"
     if notes.get("merged_classes"):

@@ -132,7 +132,7 @@ def decoded(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
             if size and rgb.size != (size, size):
                 rgb = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
             return np.asarray(rgb)
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = str(error).rstrip(".")
         raise DataError(f"{where} is too large to decode safely ({reason}): shrink it.") from error
     except Exception as error:  # what a broken file raises depends on its format
