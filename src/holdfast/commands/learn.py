@@ -24,7 +24,7 @@ from holdfast.report import Watch, progress_mode
 from holdfast.settings import Model
 from holdfast.store.blueprint import Blueprint
 from holdfast.store.model import ModelFolder
-from holdfast.store.predictor import Predictor, share
+from holdfast.store.predictor import Predictor, calibrated, share
 from holdfast.store.update import Update, training_for
 from holdfast.stream.gather import Gathered, gather
 
@@ -223,7 +223,7 @@ def _notes(update: Update, data: Gathered, options: Learn, old: Any, new: Any) -
         "epochs": note.epochs,
         "seconds": note.seconds,
         "drift_residual": update.residual(),
-        "calibrated": hasattr(update.core.readouts[update.core.readout], "calibrated"),
+        "calibrated": calibrated(update.core.readouts[update.core.readout]),
     }
     if new is not None:
         before = {name: old[name] for name in old if name in base} if old else {}
@@ -231,7 +231,8 @@ def _notes(update: Update, data: Gathered, options: Learn, old: Any, new: Any) -
         lost = 100 * (share(before) - share(after)) if before else None
         notes["golden"] = {
             "before": before,
-            "after": new,
+            "after": {name: new[name] for name in new if name in update.core.labels},
+            "not_in_the_model": [name for name in new if name not in update.core.labels],
             "lost": None if lost is None or math.isnan(lost) else lost,
         }
     return notes

@@ -85,6 +85,8 @@ def lines(notes: Mapping[str, Any]) -> RenderableType:
         )
     if "golden" in notes:
         parts.append(golden(notes["golden"]))
+    if notes["calibrated"]:
+        parts.append(Text("probabilities are calibrated on the new images"))
     return Group(*parts)
 
 
@@ -102,7 +104,10 @@ def golden(found: Mapping[str, Any]) -> RenderableType:
         table.add_row(
             "old classes", str(_sum(kept)[1]), *_change(_sum(old), _sum(kept)), style="bold"
         )
-    table.add_row("all", str(_sum(new)[1]), *_change(None, _sum(new)), style="bold")
+    if new:
+        table.add_row("all", str(_sum(new)[1]), *_change(None, _sum(new)), style="bold")
+    for name in found["not_in_the_model"]:
+        table.add_row(Text(f"{name} (not in the model)"), style="dim")
     return table
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from holdfast.continual import Continual
 from holdfast.errors import ConfigError
+from holdfast.readout.readout import Readout
 from holdfast.stream.gather import Skipped, read
 
 
@@ -55,7 +56,7 @@ class Predictor:
         self.core, self.batch = core, batch
         self.readout = core.readouts[readout or core.readout]
         self.classes = [str(label) for label in core.labels]
-        self.calibrated = hasattr(self.readout, "calibrated")
+        self.calibrated = calibrated(self.readout)
 
     @torch.no_grad()
     def __call__(self, x: Shaped[Tensor, "n ..."], false_alarms: float = 0.05) -> Predictions:
@@ -78,8 +79,8 @@ class Predictor:
         for piece in x.split(self.batch) if len(x) else ():
             out = self.core.out(piece)
             scores = self.readout.scores(out)
-            calibrated = getattr(self.readout, "calibrated", lambda s: torch.softmax(s, 1))
-            pieces.append(calibrated(scores).float().cpu())
+            to_p = getattr(self.readout, "calibrated", lambda s: torch.softmax(s, 1))
+            pieces.append(to_p(scores).float().cpu())
             if tells is not None:
                 strange.append(tells(out, false_alarms).cpu())
         p = torch.cat(pieces)
@@ -116,6 +117,11 @@ class Predictor:
             )
             for name in sorted(set(labels))
         }
+
+
+def calibrated(readout: Readout) -> bool:
+    """Whether a readout has fitted a temperature to its scores."""
+    return getattr(readout, "temperature", 1.0) != 1.0
 
 
 def share(counts: dict[str, tuple[int, int]]) -> float:
