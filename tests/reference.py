@@ -188,3 +188,33 @@ def weight_penalty(weights, posts):
         for centre, H in posts
         for w, c, h in zip(weights, centre, H, strict=False)
     )
+
+
+def kronecker_factors(learner, name, x, roots):
+    """A and G of a layer, one image, position and root at a time (THEORY 6, K-FAC)."""
+    module, seen = learner.get_submodule(name), {}
+
+    def note(m, given, out):
+        seen["a"], seen["o"] = given[0].detach(), out
+        return out.clone()
+
+    hook = module.register_forward_hook(note)
+    A = G = 0.0
+    for i in range(len(x)):
+        logits = learner(x[i : i + 1]).logits[0]
+        a, out = seen["a"], seen["o"]
+        padded = torch.nn.functional.pad(a[0], [module.padding[1]] * 2 + [module.padding[0]] * 2)
+        height, width = out.shape[2:]
+        positions = [(r, c) for r in range(height) for c in range(width)]
+        (kh, kw), (sh, sw) = module.kernel_size, module.stride
+        for r, c in positions:
+            patch = padded[:, r * sh : r * sh + kh, c * sw : c * sw + kw].flatten()
+            if module.bias is not None:
+                patch = torch.cat([patch, patch.new_ones(1)])
+            A = A + torch.outer(patch, patch) / (len(positions) * len(x))
+        for v in roots[i]:
+            g = torch.autograd.grad(logits @ v, out, retain_graph=True)[0][0]
+            for r, c in positions:
+                G = G + torch.outer(g[:, r, c], g[:, r, c])
+    hook.remove()
+    return A, G

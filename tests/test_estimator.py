@@ -247,6 +247,8 @@ def test_a_call_that_diverges_leaves_the_classifier_in_use():
         ({"parameters": {"tua": 1.0}}, "tua"),
         ({"lr": -1.0}, "lr must be positive"),
         ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": 2.5}, "epochs must be a whole number, not 2.5"),
+        ({"lr": "fast"}, "lr must be a number, not 'fast'"),
         ({"readout": "probe"}, "the protocol strict keeps none"),
         ({"backbone": "resnet18"}, "does not take inputs of shape"),
         ({"recipe": Method(CrossEntropy()), "parameters": {"a": 1}}, "belong to a recipe by name"),
@@ -254,7 +256,7 @@ def test_a_call_that_diverges_leaves_the_classifier_in_use():
 )
 def test_settings_that_cannot_run_are_refused(options, message):
     with pytest.raises(HoldfastError, match=message):
-        small(**options).fit(*clouds())
+        small().set_params(**options).fit(*clouds())  # as set, not yet looked at
 
 
 def test_an_unfitted_classifier_says_so():

@@ -13,8 +13,9 @@ TESTS = Path(__file__).parent
 # what stands further down may import what stands further up, never the other way
 ORDER = [
     "errors", "chance", "tally", "allocator", "settings", "stream", "learner", "step", "ledger", "loss",
-    "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events", "resume",
-    "continual", "engine", "presets", "estimator", "report", "store", "options", "commands", "cli",
+    "curvature", "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events",
+    "resume", "continual", "engine", "presets", "estimator", "report", "store", "study", "options",
+    "commands", "cli",
     "__init__",
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any, get_args
 
 import numpy as np
@@ -201,6 +202,8 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
 
     def _core(self, shape: tuple[int, ...], classes: int) -> Continual:
         """The learner that the parameters ask for."""
+        for name in ("images", "width", "tune_layers"):
+            _number(name, getattr(self, name))
         method = self.recipe
         if not isinstance(method, Method):
             given = dict(self.parameters or {})
@@ -231,6 +234,8 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
     def _training(self, recipe: str) -> Training:
         first = self.first_epochs if self.first_epochs is not None else self.epochs
         given = {"epochs": self.epochs, "first_epochs": first, "batch": self.batch, "lr": self.lr}
+        for name, value in given.items():
+            _number(name, value)
         told = {name: value for name, value in given.items() if value is not None}
         return replace(QUICK.training_of(recipe), **told)
 
@@ -257,6 +262,13 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         scores = self.continual_.scores(x).cpu().numpy()
         place = {label: k for k, label in enumerate(plain(self.classes_))}
         return scores, np.array([place[label] for label in self.continual_.labels])
+
+
+def _number(name: str, value: object) -> None:
+    kind = Real if name == "lr" else Integral
+    if value is not None and not isinstance(value, kind):
+        right = "a number" if name == "lr" else "a whole number"
+        raise ConfigError(f"{name} must be {right}, not {value!r}.")
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:

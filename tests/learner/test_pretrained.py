@@ -293,6 +293,11 @@ def test_what_does_not_fit_is_refused(saved, shape, options, message):
         backbone(str(saved["vit"][0]), shape, **options)
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no folder .*/nowhere"):
+        backbone(str(tmp_path / "nowhere"), (3, 16, 16))
+
+
 def test_settings_of_tuning_are_checked():
     with pytest.raises(ConfigError, match="--tune-layers must be at least 0"):
         Model(tune_layers=-1)

@@ -1,6 +1,5 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
-from holdfast.anchor.curvature import Curvature, Importance, Unit
 from holdfast.anchor.divergence import (
     DIVERGENCES,
     Divergence,
@@ -18,10 +17,11 @@ from holdfast.anchor.function import (
     distillation,
 )
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
-from holdfast.anchor.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
 from holdfast.anchor.weight import Proximal, Quadratic
+from holdfast.curvature.curvature import Curvature, Importance, Unit
+from holdfast.curvature.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 
 __all__ = [
     "DIVERGENCES",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.anchor.curvature import Importance
-from holdfast.anchor.layout import Layout
-from holdfast.anchor.persample import evaluating, persample, weights_of
 from holdfast.anchor.prior import weights_in
 from holdfast.anchor.rule import Named, Rule
+from holdfast.curvature.curvature import Importance
+from holdfast.curvature.layout import Layout
+from holdfast.curvature.matrix import Diagonal
+from holdfast.curvature.persample import evaluating, persample, weights_of
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,14 +84,15 @@ class PathIntegral(Importance):
             )
         self.path, self.xi = path, xi
 
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Float[Tensor, " p"]:
-        """(P,) of the task that just ended."""
+    def of(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
+        """Of the task that just ended."""
         if not self.path.start:
             raise ConfigError(
                 "synaptic intelligence saw no step: put its rule among the method's anchors too."
             )
         away = layout.flat(weights_of(learner)) - layout.flat(self.path.start)
-        return 2 * layout.flat(self.path.omega).clamp_min(0) / (away.square() + self.xi)
+        omega = layout.flat(self.path.omega).clamp_min(0)
+        return Diagonal(layout, 2 * omega / (away.square() + self.xi))
 
 
 class MemoryAware(Importance):
@@ -105,8 +106,8 @@ class MemoryAware(Importance):
 
     needs_head = True
 
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Float[Tensor, " p"]:
-        """(P,) over the task's training rows."""
+    def of(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
+        """Over the task's training rows."""
         x = task.train.x
         image = torch.arange(len(x), device=x.device)
         total = torch.zeros_like(layout.flat(weights_of(learner)))
@@ -115,7 +116,7 @@ class MemoryAware(Importance):
                 learner, layout, _norm, x, image, total.new_zeros(len(x), 1)
             ):
                 total += layout.flat({name: g.abs().sum(0) for name, g in gradients.items()})
-        return 2 * total / len(x)
+        return Diagonal(layout, 2 * total / len(x))
 
 
 def _norm(out: Output, _: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
-from holdfast.anchor.curvature import Importance
-from holdfast.anchor.layout import Layout
-from holdfast.anchor.persample import weights_of
+from holdfast.curvature.curvature import Importance
+from holdfast.curvature.layout import Layout
+from holdfast.curvature.matrix import Matrix, restored, steepest
+from holdfast.curvature.persample import weights_of
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,40 +23,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Post:
-    """One quadratic: 1/2 (w - centre)^T H (w - centre) over the weights of a layout.
+    """One quadratic: g0.(w - centre) + 1/2 (w - centre)^T H (w - centre).
 
     Attributes:
-        layout: which weights.
         centre: (P,) w0.
-        H: (P,) a diagonal, or (P, P).
+        H: over the weights of its layout.
+        slope: (P,) g0, what is left of the gradient at w0; None leaves it out.
     """
 
-    layout: Layout
     centre: Tensor
-    H: Tensor
+    H: Matrix
+    slope: Tensor | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Which weights."""
+        return self.H.layout
 
     def value(self, weights: Mapping[str, Tensor]) -> Tensor:
         """The quadratic at weights by name, with its graph."""
         away = self.layout.flat(weights) - self.centre
-        return 0.5 * (away * (self.H * away if self.H.ndim == 1 else self.H @ away)).sum()
+        quadratic = 0.5 * (away * self.H.times(away)).sum()
+        return quadratic if self.slope is None else quadratic + (self.slope * away).sum()
 
-    def spread(self, layout: Layout) -> Tensor:
-        """H in a layout that has grown since; nothing is known of the new weights."""
-        if layout == self.layout:
-            return self.H
-        at = layout.places(self.layout).to(self.H.device)
-        if self.H.ndim == 1:
-            return self.H.new_zeros(layout.size).index_copy(0, at, self.H)
-        grown = self.H.new_zeros(layout.size, layout.size)
-        grown[at[:, None], at] = self.H
-        return grown
+    def slope_at(self, w: Tensor) -> Tensor:
+        """(P,) its gradient at the weights of a layout's first numbers."""
+        pull = self.H.times(w - self.centre)
+        return pull if self.slope is None else pull + self.slope
 
 
 class Prior(nn.Module):
     """The quadratics of earlier tasks: one that sums their precisions, or one for each.
 
-    Online, H <- decay * H + H_task around the newest w0; per task, each keeps its own centre (P or
-    P^2 numbers more a task).
+    Online, H <- decay * H + H_task around the newest w0; per task, each keeps its own centre.
 
     Args:
         importance: gives H_task.
@@ -66,6 +65,7 @@ class Prior(nn.Module):
         decay: gamma of the online sum, in [0, 1].
         per_task: one quadratic a task, each at its own centre.
         norm: whether scale and shift of batch norm are covered.
+        linear: keep the linear term g0.(w - w0) of losses whose gradient was not 0 at w0.
 
     Raises:
         ConfigError: for a weight below 0 or a decay outside [0, 1].
@@ -78,14 +78,19 @@ class Prior(nn.Module):
         decay: float = 1.0,
         per_task: bool = False,
         norm: bool = True,
+        linear: bool = False,
     ):
         super().__init__()
         if not weight >= 0:
             raise ConfigError(f"a weight anchor's weight must be at least 0, not {weight}.")
         if not 0 <= decay <= 1:
             raise ConfigError(f"a weight anchor's decay must be between 0 and 1, not {decay}.")
+        if linear and not importance.summed:
+            raise ConfigError(
+                f"linear=True needs a curvature, and {type(importance).__name__} is of no loss."
+            )
         self.importance, self.weight, self.decay = importance, weight, decay
-        self.per_task, self.norm = per_task, norm
+        self.per_task, self.norm, self.linear = per_task, norm, linear
         self.posts: list[Post] = []
         self.steepest, self.warned, self.checked = 0.0, False, False
 
@@ -100,15 +105,17 @@ class Prior(nn.Module):
         return self.importance.layout(learner, self.norm)
 
     def consolidate(self, learner: Learner, task: Task) -> None:
-        """Take the learner's weights as a centre, and the task's H."""
+        """Take the learner's weights as a centre, and the task's H (and g0)."""
         layout = self.layout(learner)
-        centre, H = (
-            layout.flat(weights_of(learner)),
-            self.importance.of(learner, task, layout).detach(),
-        )
+        centre, H = layout.flat(weights_of(learner)), self.importance.of(learner, task, layout)
+        slope = self.importance.slope(learner, task, layout) if self.linear else None
         if self.posts and not self.per_task:
-            H = self.decay * self.posts[0].spread(layout) + H
-        post = Post(layout, centre, H)
+            last = self.posts[0]
+            H = last.H.scaled(self.decay).plus(H)
+            if slope is not None:  # the older quadratic's own gradient at the new centre
+                at = layout.places(last.layout).to(slope.device)
+                slope = slope.index_add(0, at, self.decay * last.slope_at(centre[at]))
+        post = Post(centre, H, slope)
         self._take([*self.posts, post] if self.per_task else [post])
 
     def scale(self, step: Step) -> float:
@@ -127,21 +134,64 @@ class Prior(nn.Module):
             )
 
     def _take(self, posts: list[Post]) -> None:
-        self.posts, self.steepest = posts, 0.0
-        if posts:
-            total = sum(
-                (p.spread(posts[-1].layout) for p in posts[1:]), posts[0].spread(posts[-1].layout)
-            )
-            top = total if total.ndim == 1 else torch.linalg.eigvalsh(total)
-            self.steepest = float(top.max())
+        self.posts, self.steepest = posts, steepest([post.H for post in posts])
 
     def get_extra_state(self) -> list[dict[str, Any]]:
         """Centres and curvatures with the weights they cover."""
-        return [{"shapes": dict(p.layout.shapes), "centre": p.centre, "H": p.H} for p in self.posts]
+        return [
+            {"shapes": dict(p.layout.shapes), "centre": p.centre, "H": p.H.tensors()}
+            | ({} if p.slope is None else {"slope": p.slope})
+            for p in self.posts
+        ]
 
     def set_extra_state(self, state: list[dict[str, Any]]) -> None:
         """Take them over; a network of other shapes is refused when it is first used with them."""
-        self._take([Post(Layout(s["shapes"]), s["centre"], s["H"]) for s in state])
+        layouts = [Layout({n: tuple(s) for n, s in one["shapes"].items()}) for one in state]
+        self._take(
+            [
+                Post(one["centre"], restored(layout, one["H"]), one.get("slope"))
+                for layout, one in zip(layouts, state, strict=True)
+            ]
+        )
+
+
+class Anchored(nn.Module):
+    """What `Quadratic` and `Proximal` share: a prior, which takes in every task that ends."""
+
+    def __init__(
+        self,
+        importance: Importance,
+        weight: float = 1.0,
+        decay: float = 1.0,
+        per_task: bool = False,
+        norm: bool = True,
+        linear: bool = False,
+    ):
+        super().__init__()
+        self.prior = Prior(importance, weight, decay, per_task, norm, linear)
+        self.needs_head = importance.needs_head
+
+    def covered(self, learner: nn.Module) -> list[str]:
+        """Names of the weights that it holds once a task has ended."""
+        return list(self.prior.layout(learner).shapes)
+
+    def consolidate(self, learner: Learner, task: Task) -> None:
+        """Take the learner's weights as a centre, and the task's H."""
+        self.prior.consolidate(learner, task)
+
+    def diagnostics(self, learner: Learner, task: Task) -> dict[str, float]:
+        """How far the weights are from where a quadratic is the loss: after a task, before the next.
+
+        Returns:
+            ``weights``: P; ``steepest``: the largest eigenvalue of the summed H; ``slope``: norm of
+            the summed loss's gradient, 0 at a stationary point, for a curvature alone.
+        """
+        layout = self.prior.layout(learner)
+        slope = self.prior.importance.slope(learner, task, layout)
+        return {
+            "weights": float(layout.size),
+            "steepest": self.prior.steepest,
+        } | ({} if slope is None else {"slope": float(slope.norm())})
 
 
 def weights_in(step: Step) -> dict[str, nn.Parameter]:

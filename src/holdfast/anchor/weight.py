@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from holdfast.anchor.curvature import Importance
-from holdfast.anchor.prior import Prior, weights_in
+from holdfast.anchor.prior import Anchored, Prior, weights_in
 from holdfast.anchor.rule import Named, Rule
+from holdfast.curvature.curvature import Importance
+from holdfast.curvature.matrix import Diagonal
 from holdfast.errors import ConfigError
 from holdfast.loss.term import Term
 from holdfast.step import Part, Step
 
-if TYPE_CHECKING:
-    from holdfast.learner.learner import Learner
-    from holdfast.stream.task import Task
 
-
-class Quadratic(Term):
+class Quadratic(Anchored, Term):
     """scale/2 (w - w0)^T H (w - w0), with H from a curvature or another importance.
 
     With a curvature, H is a sum over the old data's images and scale = weight / n for the n images
@@ -38,6 +34,7 @@ class Quadratic(Term):
         decay: gamma of the online sum H <- gamma H + H_task, around the newest w0.
         per_task: instead one quadratic a task at its own centre, as in the original EWC.
         norm: whether batch norm's scale and shift are covered.
+        linear: add scale g0.(w - w0), g0 the summed old loss's gradient at w0, if that was not 0.
 
     Raises:
         ConfigError: for numbers outside their range, frozen weights, or a network of other shapes.
@@ -48,18 +45,6 @@ class Quadratic(Term):
     penalty = True
     label = "quadratic"
 
-    def __init__(
-        self,
-        importance: Importance,
-        weight: float = 1.0,
-        decay: float = 1.0,
-        per_task: bool = False,
-        norm: bool = True,
-    ):
-        super().__init__()
-        self.prior = Prior(importance, weight, decay, per_task, norm)
-        self.needs_head = importance.needs_head
-
     def value(self, part: Part, step: Step) -> Tensor:
         """The scaled quadratics of the earlier tasks; 0 in the first."""
         weights = weights_in(step)
@@ -69,29 +54,22 @@ class Quadratic(Term):
         self.prior.warn_if_stiff(step)
         return self.prior.scale(step) * penalty(self.prior, weights)
 
-    def covered(self, learner: nn.Module) -> list[str]:
-        """Names of the weights that it holds once a task has ended."""
-        return list(self.prior.layout(learner).shapes)
-
-    def consolidate(self, learner: Learner, task: Task) -> None:
-        """Take the learner's weights as a centre, and the task's H."""
-        self.prior.consolidate(learner, task)
-
 
 def penalty(prior: Prior, weights: Mapping[str, Tensor]) -> Tensor:
     """sum_t 1/2 (w - w_t)^T H_t (w - w_t), not scaled."""
     return torch.stack([post.value(weights) for post in prior.posts]).sum()
 
 
-class Proximal(Rule):
+class Proximal(Anchored, Rule):
     """The diagonal quadratic as an exact implicit step after the optimiser's: it cannot diverge.
 
     The optimiser moves w to u; then w becomes the minimum of |w - u|^2 / (2 lr) + the quadratics,
     (I + sum_t S_t)^-1 (u + sum_t S_t w_t), S_t = lr scale H_t. Every weight ends between
-    u and the centres, however large the weight. The arguments are those of `Quadratic`.
+    u and the centres, however large the weight. The arguments are those of
+    `Quadratic`, without ``linear``.
 
     Raises:
-        ConfigError: as `Quadratic`, and for a full H.
+        ConfigError: as `Quadratic`, and for an H that is no diagonal.
 
     Source: Parikh and Boyd, *Proximal algorithms* (2014), for the operator; THEORY 6.
     """
@@ -104,11 +82,11 @@ class Proximal(Rule):
         per_task: bool = False,
         norm: bool = True,
     ):
-        super().__init__()
+        super().__init__(importance, weight, decay, per_task, norm)
         if importance.structure != "diagonal":
-            raise ConfigError("the Proximal anchor needs structure='diagonal', not a full matrix.")
-        self.prior = Prior(importance, weight, decay, per_task, norm)
-        self.needs_head = importance.needs_head
+            raise ConfigError(
+                f"the Proximal anchor needs structure='diagonal', not '{importance.structure}'."
+            )
         self.before: Named = {}
 
     def gradient(self, gradient: Named, step: Step) -> Named:
@@ -127,19 +105,12 @@ class Proximal(Rule):
         move = last.flat({name: delta.get(name, torch.zeros_like(w)) for name, w in before.items()})
         pull, force = torch.zeros_like(here), torch.zeros_like(here)
         for post in posts:
-            S = step.lr * self.prior.scale(step) * post.spread(last)
+            assert isinstance(post.H, Diagonal)
+            S = step.lr * self.prior.scale(step) * post.H.spread(last)
             centre = here.index_copy(0, last.places(post.layout).to(here.device), post.centre)
             pull, force = pull + S, force + S * (centre - here)
         moved = last.split((move + force) / (1 + pull))
         return delta | {name: _rows(delta[name], moved[name]) for name in moved if name in delta}
-
-    def covered(self, learner: nn.Module) -> list[str]:
-        """Names of the weights that it holds once a task has ended."""
-        return list(self.prior.layout(learner).shapes)
-
-    def consolidate(self, learner: Learner, task: Task) -> None:
-        """Take the learner's weights as a centre, and the task's H."""
-        self.prior.consolidate(learner, task)
 
 
 def _rows(whole: Tensor, first: Tensor) -> Tensor:

@@ -153,11 +153,15 @@ def load(name: str) -> tuple[Any, Preparation, list[str]]:
         ConfigError: if ``transformers`` is missing, or there is no such model, or not of images.
     """
     transformers = library(f"the backbone '{name}'")
+    source = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+    if name[:1] in "./~" and not Path(source).is_dir():
+        raise ConfigError(
+            f"there is no folder {name}: a backbone is a folder or a hub's owner/name."
+        )
     logging = transformers.utils.logging
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
-    source = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
     try:
         model, info = transformers.AutoModel.from_pretrained(
             source, use_safetensors=True, trust_remote_code=False, output_loading_info=True

@@ -14,9 +14,9 @@ from dataclasses import replace
 from holdfast.errors import unknown
 from holdfast.method import Method
 from holdfast.recipes.bound import finetune, joint
-from holdfast.recipes.contrastive import co2l, fnc2, supcon
+from holdfast.recipes.contrastive import co2l, fnc2, fnc2_prior, supcon
 from holdfast.recipes.distillation import ida, lwf, lwf_wa
-from holdfast.recipes.prior import ewc, l2, mas, online_ewc, si
+from holdfast.recipes.prior import ewc, kfac_laplace, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er
 
 RECIPES: dict[str, Callable[..., Method]] = {
@@ -32,12 +32,14 @@ RECIPES: dict[str, Callable[..., Method]] = {
         ida,
         ewc,
         online_ewc,
+        kfac_laplace,
         si,
         mas,
         l2,
         supcon,
         co2l,
         fnc2,
+        fnc2_prior,
     )
 }
 
@@ -66,8 +68,10 @@ __all__ = [
     "ewc",
     "finetune",
     "fnc2",
+    "fnc2_prior",
     "ida",
     "joint",
+    "kfac_laplace",
     "l2",
     "lwf",
     "lwf_wa",

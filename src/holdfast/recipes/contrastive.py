@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
-from holdfast.anchor import RelationDistillation
+from holdfast.anchor import Curvature, FrameSoftmax, Quadratic, RelationDistillation
 from holdfast.learner import Frame
 from holdfast.loss import FocalCollapse, SupCon, schedule
 from holdfast.method import Method
@@ -107,3 +108,40 @@ def fnc2(
         trains_head=False,
         dim=dim,
     )
+
+
+def fnc2_prior(
+    weight: float = 1.0,
+    decay: float = 1.0,
+    tau: float = 0.1,
+    scale: float = 1.0,
+    gamma: float = 1.0,
+    distill: float = 1.0,
+    alpha: str = "linear",
+    norm: bool = True,
+    dim: int = 128,
+    classes: int = 0,
+) -> Method:
+    """FNC2 + HSD, whose weights are held too: a Kronecker-factored prior on backbone and projector.
+
+    A contrastive loss has no Fisher; the prior's likelihood is the softmax over z.q_k / tau.
+
+    Args:
+        weight: of the prior; 1 counts all old data once.
+        decay: factor on the older tasks' curvature each time a task ends, from 0 to 1.
+        tau: temperature of the contrast, and of the prior's likelihood.
+        scale: factor on the contrast; tau / 0.07 is the published one.
+        gamma: focal exponent; 0 switches the focus off.
+        distill: weight of the distillation; 0 leaves the prior alone to hold fast.
+        alpha: share of IRD against S-PRD over a task, as for fnc2.
+        norm: whether scale and shift of batch norm are held too, by a diagonal.
+        dim: width of the embedding.
+        classes: how many the stream will have, if known; 0 takes the frame of dim + 1 vertices.
+
+    Source: FNC2 (WACV 2025) with Ritter et al. (NeurIPS 2018); the composition is this library's
+    """
+    method = fnc2(tau, scale, gamma, distill, alpha, dim=dim, classes=classes)
+    assert method.frame is not None
+    curvature = Curvature("fisher", "kfac", FrameSoftmax(method.frame, tau))
+    prior = Quadratic(curvature, weight, decay, norm=norm)
+    return replace(method, anchors=[*method.anchors, prior])

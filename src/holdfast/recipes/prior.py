@@ -9,6 +9,7 @@ from holdfast.anchor import (
     HeadSoftmax,
     MemoryAware,
     PathIntegral,
+    Proximal,
     Quadratic,
     SynapticIntelligence,
     Unit,
@@ -16,12 +17,16 @@ from holdfast.anchor import (
 from holdfast.loss import CrossEntropy
 from holdfast.method import Method
 
+Step = Literal["penalty", "proximal"]
+HELD: dict[Step, type[Quadratic] | type[Proximal]] = {"penalty": Quadratic, "proximal": Proximal}
+
 
 def ewc(
     weight: float = 1.0,
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
+    step: Step = "penalty",
 ) -> Method:
     """Elastic weight consolidation: one quadratic a task around its weights, by their Fisher information.
 
@@ -30,11 +35,13 @@ def ewc(
         fisher: labels of the Fisher: the model's own in exact sum, sampled from it, or observed.
         classes: which logits compete, in the loss and in the Fisher.
         norm: whether scale and shift of batch norm are held too.
+        step: penalty adds the quadratic to the loss; proximal applies it exactly after each update,
+            which cannot diverge.
 
     Source: Kirkpatrick et al., Overcoming catastrophic forgetting in neural networks, PNAS 2017
     """
     curvature = Curvature(fisher, likelihood=HeadSoftmax(classes))
-    return Method(CrossEntropy(classes), [Quadratic(curvature, weight, per_task=True, norm=norm)])
+    return Method(CrossEntropy(classes), [HELD[step](curvature, weight, per_task=True, norm=norm)])
 
 
 def online_ewc(
@@ -43,6 +50,7 @@ def online_ewc(
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
+    step: Step = "penalty",
 ) -> Method:
     """Online EWC: one quadratic around the newest weights, by the decayed sum of all Fishers.
 
@@ -52,10 +60,35 @@ def online_ewc(
         fisher: labels of the Fisher: the model's own in exact sum, sampled from it, or observed.
         classes: which logits compete, in the loss and in the Fisher.
         norm: whether scale and shift of batch norm are held too.
+        step: penalty adds the quadratic to the loss; proximal applies it exactly after each update,
+            which cannot diverge.
 
     Source: Schwarz et al., Progress and compress, ICML 2018
     """
     curvature = Curvature(fisher, likelihood=HeadSoftmax(classes))
+    return Method(CrossEntropy(classes), [HELD[step](curvature, weight, decay, norm=norm)])
+
+
+def kfac_laplace(
+    weight: float = 1.0,
+    decay: float = 1.0,
+    fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+) -> Method:
+    """Online Laplace by Kronecker factors: the quadratic knows how the weights of a layer depend.
+
+    Args:
+        weight: 1 counts all old data once; at least 0.
+        decay: factor on the older tasks' curvature each time a task ends, from 0 to 1.
+        fisher: labels of the Fisher: the model's own in exact sum, sampled from it, or observed.
+        classes: which logits compete, in the loss and in the Fisher.
+        norm: whether scale and shift of batch norm are held too, by a diagonal.
+
+    Source: Ritter, Botev, Barber, Online structured Laplace approximations, NeurIPS 2018; the sum of
+        the tasks' factors is kept exactly, a pair a task
+    """
+    curvature = Curvature(fisher, "kfac", HeadSoftmax(classes))
     return Method(CrossEntropy(classes), [Quadratic(curvature, weight, decay, norm=norm)])
 
 
@@ -64,6 +97,7 @@ def si(
     xi: float = 0.1,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
+    step: Step = "penalty",
 ) -> Method:
     """Synaptic intelligence: weights are held by what their moves did for the loss.
 
@@ -72,36 +106,53 @@ def si(
         xi: damping of the division by the squared move.
         classes: which logits compete.
         norm: whether scale and shift of batch norm are held too.
+        step: penalty adds the quadratic to the loss; proximal applies it exactly after each update,
+            which cannot diverge.
 
     Source: Zenke, Poole, Ganguli, Continual learning through synaptic intelligence, ICML 2017
     """
     path = SynapticIntelligence()
+    held = HELD[step](PathIntegral(path, xi), weight, norm=norm)
     return Method(
-        CrossEntropy(classes), [Quadratic(PathIntegral(path, xi), weight, norm=norm), path]
-    )
+        CrossEntropy(classes), [held, path]
+    )  # in this order: the path ends after it is read
 
 
-def mas(weight: float = 1.0, classes: Literal["new", "seen"] = "seen", norm: bool = True) -> Method:
+def mas(
+    weight: float = 1.0,
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+    step: Step = "penalty",
+) -> Method:
     """Memory aware synapses: weights are held by how much they move the output.
 
     Args:
         weight: the published lambda; at least 0.
         classes: which logits compete.
         norm: whether scale and shift of batch norm are held too.
+        step: penalty adds the quadratic to the loss; proximal applies it exactly after each update,
+            which cannot diverge.
 
     Source: Aljundi et al., Memory aware synapses, ECCV 2018
     """
-    return Method(CrossEntropy(classes), [Quadratic(MemoryAware(), weight, norm=norm)])
+    return Method(CrossEntropy(classes), [HELD[step](MemoryAware(), weight, norm=norm)])
 
 
-def l2(weight: float = 0.1, classes: Literal["new", "seen"] = "seen", norm: bool = True) -> Method:
+def l2(
+    weight: float = 0.1,
+    classes: Literal["new", "seen"] = "seen",
+    norm: bool = True,
+    step: Step = "penalty",
+) -> Method:
     """All weights held alike around those of the last task: what the importances must beat.
 
     Args:
         weight: of half the squared distance; at least 0.
         classes: which logits compete.
         norm: whether scale and shift of batch norm are held too.
+        step: penalty adds the quadratic to the loss; proximal applies it exactly after each update,
+            which cannot diverge.
 
     Source: the baseline of Kirkpatrick et al., PNAS 2017
     """
-    return Method(CrossEntropy(classes), [Quadratic(Unit(), weight, decay=0.0, norm=norm)])
+    return Method(CrossEntropy(classes), [HELD[step](Unit(), weight, decay=0.0, norm=norm)])

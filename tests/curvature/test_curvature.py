@@ -6,9 +6,9 @@ from torch.testing import assert_close
 
 import reference
 from holdfast.anchor import Curvature, FrameSoftmax, HeadSoftmax, MemoryAware, Quadratic, Unit
-from holdfast.anchor.curvature import positive
-from holdfast.anchor.layout import Layout, layout_of
-from holdfast.anchor.persample import evaluating, inputs_of, persample
+from holdfast.curvature.curvature import positive
+from holdfast.curvature.layout import Layout, layout_of
+from holdfast.curvature.persample import evaluating, inputs_of, persample
 from holdfast.errors import ConfigError
 from holdfast.learner import Frame, Learner
 from holdfast.loss import FocalCollapse
@@ -55,7 +55,7 @@ def dense(kind, learner, task, likelihood=None):
 
 def curvature(learner, task, *args, **options):
     made = Curvature(*args, **options)
-    return made.of(learner, task, made.layout(learner))
+    return made.of(learner, task, made.layout(learner)).values
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -78,14 +78,15 @@ def test_each_curvature_is_the_dense_one(kind, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_hessian_vector_products_are_the_dense_hessian(name):
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_with_a_vector_are_the_dense_matrix(name, kind):
     learner = network(name)
-    task, made = task_of(learner), Curvature("hessian")
+    task, made = task_of(learner), Curvature(kind)
     layout = made.layout(learner)
     vector = torch.randn(layout.size, generator=torch.Generator().manual_seed(0)).double()
     with evaluating(learner):
         found = made.times(learner, task, layout, vector)
-    assert_close(found, dense("hessian", learner, task) @ vector, **CLOSE)
+    assert_close(found, dense(kind, learner, task) @ vector, **CLOSE)
 
 
 def test_a_likelihood_over_prototypes_reaches_the_projector_and_not_the_head():
@@ -143,7 +144,7 @@ def test_what_layers_know_and_what_vmap_finds_are_the_same(monkeypatch):
     learner = network("convnet")
     task = task_of(learner, 40)  # more than one batch
     known = curvature(learner, task, "fisher")
-    monkeypatch.setattr("holdfast.anchor.curvature.squares", lambda *given: None)
+    monkeypatch.setattr("holdfast.curvature.curvature.squares", lambda *given: None)
     assert_close(known, curvature(learner, task, "fisher"), **CLOSE)
 
 
@@ -186,10 +187,10 @@ def test_weights_that_are_not_covered_leave_no_graph_behind(kind):
     learner = network("convnet")
     task, made = task_of(learner), Curvature(kind, clip=True)
     bare, whole = made.layout(learner, norm=False), made.layout(learner)
-    found = made.of(learner, task, bare)
+    found = made.of(learner, task, bare).values
     assert not found.requires_grad and bare.size < whole.size
     assert all(p.grad is None for p in learner.parameters())
-    assert_close(found, bare.flat(whole.split(made.of(learner, task, whole))), **CLOSE)
+    assert_close(found, bare.flat(whole.split(made.of(learner, task, whole).values)), **CLOSE)
 
 
 def test_memory_aware_is_the_loop():
@@ -200,7 +201,7 @@ def test_memory_aware_is_the_loop():
     with evaluating(learner):
         logits = learner(inputs_of(learner, task.train.x)).logits
         expected = reference.memory_aware(logits, weights)
-    assert_close(made.of(learner, task, layout), 2 * expected, **CLOSE)
+    assert_close(made.of(learner, task, layout).values, 2 * expected, **CLOSE)
 
 
 def test_a_resnet_with_batch_norm_has_gradients_of_every_sample():

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional
 
-from holdfast.anchor.layout import Layout, layout_of
-from holdfast.anchor.likelihood import HeadSoftmax, Likelihood
-from holdfast.anchor.persample import evaluating, inputs_of, persample, predict, weights_of
-from holdfast.anchor.squares import squares
 from holdfast.chance import generator_of
+from holdfast.curvature.kronecker import kronecker
+from holdfast.curvature.layers import squares
+from holdfast.curvature.layout import Layout, layout_of
+from holdfast.curvature.likelihood import HeadSoftmax, Likelihood
+from holdfast.curvature.matrix import Diagonal, Full, LowRank, Matrix
+from holdfast.curvature.persample import evaluating, persample, predict, weights_of
+from holdfast.curvature.products import hessian_times, largest, loss_slope, outer_times
 from holdfast.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 KINDS = ("fisher", "sampled_fisher", "empirical_fisher", "ggn", "hessian")
+Structure = Literal["diagonal", "kfac", "low_rank", "full"]
+STRUCTURES = get_args(Structure)
 
 
 class Importance(nn.Module, ABC):
@@ -33,10 +36,10 @@ class Importance(nn.Module, ABC):
         parts: of the learner that it covers.
         summed: whether H is a sum over the task's images, to be set against a mean loss over others.
         needs_head: whether it asks what the head says.
-        structure: whether H is a diagonal or a full matrix.
+        structure: what of H is kept.
     """
 
-    structure: Literal["diagonal", "full"] = "diagonal"
+    structure: str = "diagonal"
     parts: tuple[str, ...] = ("backbone", "head")
     summed: bool = False
     needs_head: bool = False
@@ -46,16 +49,20 @@ class Importance(nn.Module, ABC):
         return layout_of(learner, self.parts, norm)
 
     @abstractmethod
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Tensor:
-        """(P,) a diagonal, or (P, P), at the learner's present weights."""
+    def of(self, learner: Learner, task: Task, layout: Layout) -> Matrix:
+        """H at the learner's present weights."""
+
+    def slope(self, learner: Learner, task: Task, layout: Layout) -> Tensor | None:
+        """(P,) gradient of the loss whose curvature H is; None if it is of none."""
+        return None
 
 
 class Unit(Importance):
     """H = I: every covered weight matters alike."""
 
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Float[Tensor, " p"]:
-        """(P,) ones."""
-        return torch.ones_like(layout.flat(weights_of(learner)))
+    def of(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
+        """Ones."""
+        return Diagonal(layout, torch.ones_like(layout.flat(weights_of(learner))))
 
 
 class Curvature(Importance):
@@ -63,7 +70,8 @@ class Curvature(Importance):
 
     All but the Hessian are sum_i sum_r (J_i^T v_r)(J_i^T v_r)^T, one gradient a sample and root:
 
-    - ``fisher``: v_c = sqrt(p_c) (e_c - p) for every class c: the model's own labels, exactly;
+    - ``fisher``: the model's own labels, exactly: sum_c p_c (e_c - p)(e_c - p)^T = diag(p) - pp^T,
+      taken apart into the K - 1 vectors of `softmax_roots`;
     - ``ggn``: J^T (diag(p) - pp^T) J, for a softmax the same as the Fisher;
     - ``sampled_fisher``: v = (e_c - p) / sqrt(draws), c drawn from p;
     - ``empirical_fisher``: v = e_y - p with the observed label;
@@ -74,11 +82,13 @@ class Curvature(Importance):
 
     Args:
         kind: one of these.
-        structure: ``diagonal``, or ``full`` for small networks.
+        structure: what is kept of it: the ``diagonal``; a Kronecker product a layer (``kfac``);
+            the largest eigenvalues (``low_rank``); or all, for small networks (``full``).
         likelihood: p; the head's softmax by default.
         draws: labels drawn for each image (``sampled_fisher``).
         clip: a Hessian's negative curvature becomes 0; without it, it is refused.
         limit: GiB a full matrix may take.
+        rank: how many eigenvalues (``low_rank``).
         seed: of the drawn labels.
 
     Raises:
@@ -94,56 +104,72 @@ class Curvature(Importance):
     def __init__(
         self,
         kind: str = "fisher",
-        structure: Literal["diagonal", "full"] = "diagonal",
+        structure: Structure = "diagonal",
         likelihood: Likelihood | None = None,
         draws: int = 1,
         clip: bool = False,
         limit: float = 2.0,
         seed: int = 0,
+        rank: int = 10,
     ):
         super().__init__()
         if kind not in KINDS:
             raise unknown("curvature", kind, KINDS)
-        if structure not in ("diagonal", "full"):
-            raise unknown("structure", structure, ("diagonal", "full"))
+        if structure not in STRUCTURES:
+            raise unknown("structure", structure, STRUCTURES)
+        if kind == "hessian" and structure == "kfac":
+            raise ConfigError(
+                "Kronecker factors are made from gradients, which a Hessian has none of: use kind='ggn'."
+            )
+        if rank < 1:
+            raise ConfigError(f"a low-rank curvature needs a rank of at least 1, not {rank}.")
         if draws < 1:
             raise ConfigError(f"a sampled Fisher needs at least 1 draw an image, not {draws}.")
-        self.kind, self.structure, self.draws, self.clip = kind, structure, draws, clip
+        self.kind, self.structure, self.rank = kind, structure, rank
+        self.draws, self.clip = draws, clip
         self.likelihood, self.limit, self.seed = likelihood or HeadSoftmax(), limit, seed
         self.parts, self.needs_head = self.likelihood.parts, self.likelihood.needs_head
 
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Tensor:
-        """(P,) or (P, P), summed over the task's training rows."""
-        if self.structure == "full" or self.kind == "hessian":
-            self._check_size(learner, layout)
+    def of(self, learner: Learner, task: Task, layout: Layout) -> Matrix:
+        """H summed over the task's training rows."""
         with evaluating(learner):
+            if self.structure == "low_rank":
+                return self._low_rank(learner, task, layout)
+            if self.structure == "full" or self.kind == "hessian":
+                self._check_size(learner, layout)
             if self.kind == "hessian":
-                return positive(self._hessian(learner, task, layout), self.clip)
-            roots, x = self.roots(learner, task), task.train.x
+                values = positive(self._hessian(learner, task, layout), self.clip)
+                return (Full if self.structure == "full" else Diagonal)(layout, values)
+            roots = self.roots(learner, task)
+            read = lambda out: self.likelihood.logits(out, task)
+            if self.structure == "kfac":
+                return kronecker(learner, layout, read, task.train.x, roots)
             if self.structure == "diagonal":
-                read = lambda out: self.likelihood.logits(out, task)
-                found = squares(learner, layout, read, x, roots)
+                found = squares(learner, layout, read, task.train.x, roots)
                 if found is not None:
-                    return found
-            image = torch.arange(len(roots), device=roots.device).repeat_interleave(roots.shape[1])
-            total = self._zeros(learner, layout)
-            told = (x, image, roots.flatten(0, 1))
-            for gradients in persample(learner, layout, self._score(task), *told):
-                if self.structure == "diagonal":
-                    each = {name: g.square().sum(0) for name, g in gradients.items()}
-                    total += layout.flat(each)
-                else:
-                    rows = torch.cat([g.flatten(1) for g in gradients.values()], 1)
-                    total.addmm_(rows.T, rows)
-            return total
+                    return Diagonal(layout, found)
+            return self._by_sample(learner, task, layout, roots)
+
+    def _by_sample(self, learner: Learner, task: Task, layout: Layout, roots: Tensor) -> Matrix:
+        """A gradient for every image and root."""
+        x, total = task.train.x, self._zeros(learner, layout)
+        image = torch.arange(len(roots), device=roots.device).repeat_interleave(roots.shape[1])
+        told = (x, image, roots.flatten(0, 1))
+        for gradients in persample(learner, layout, self._score(task), *told):
+            if self.structure == "diagonal":
+                total += layout.flat({name: g.square().sum(0) for name, g in gradients.items()})
+            else:
+                rows = torch.cat([g.flatten(1) for g in gradients.values()], 1)
+                total.addmm_(rows.T, rows)
+        return (Full if self.structure == "full" else Diagonal)(layout, total)
 
     def roots(self, learner: Learner, task: Task) -> Float[Tensor, "n r k"]:
         """The vectors v_r of every image, in the space of its logits."""
         logits = predict(learner, task.train.x, lambda out: self.likelihood.logits(out, task))
         p = torch.softmax(logits, 1)
-        step = torch.eye(p.shape[1]).to(p) - p[:, None]  # row c: e_c - p
         if self.kind in ("fisher", "ggn"):
-            return p.sqrt()[:, :, None] * step
+            return softmax_roots(p)
+        step = torch.eye(p.shape[1]).to(p) - p[:, None]  # row c: e_c - p
         if self.kind == "empirical_fisher":
             c = self.likelihood.places(task.train.y, task)[:, None]
         else:
@@ -166,26 +192,32 @@ class Curvature(Importance):
             total[place] = product[place] if self.structure == "diagonal" else product
         return total
 
-    @torch.enable_grad()
     def times(
         self, learner: Learner, task: Task, layout: Layout, vector: Float[Tensor, " p"]
     ) -> Float[Tensor, " p"]:
-        """The Hessian of the summed -log p(y | x) times a vector, by double backward.
+        """The whole matrix times a vector, never made.
 
         The learner is taken in the mode it is in: in training mode batch norm ties samples together.
         """
-        everything = weights_of(learner)
-        weights = {name: everything[name].requires_grad_() for name in layout.shapes}
-        total, along = torch.zeros_like(vector), layout.split(vector)
-        for rows in task.train.batches(512):
-            out = functional_call(learner, everything, (inputs_of(learner, rows.x),))
-            y = self.likelihood.places(rows.y, task)
-            loss = functional.cross_entropy(self.likelihood.logits(out, task), y, reduction="sum")
-            slope = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-            moved = torch.stack([(g * along[n]).sum() for n, g in zip(weights, slope)]).sum()
-            second = torch.autograd.grad(moved, list(weights.values()), materialize_grads=True)
-            total += layout.flat(dict(zip(weights, second, strict=True)))
-        return total
+        if self.kind == "hessian":
+            return hessian_times(learner, task, layout, self.likelihood, vector)
+        roots = self.roots(learner, task)
+        return outer_times(learner, task, layout, self.likelihood, roots, vector)
+
+    def slope(self, learner: Learner, task: Task, layout: Layout) -> Float[Tensor, " p"]:
+        """sum_i of the gradient of -log p(y_i | x_i): 0 where the task's training ended well."""
+        with evaluating(learner):
+            return loss_slope(learner, task, layout, self.likelihood)
+
+    def _low_rank(self, learner: Learner, task: Task, layout: Layout) -> LowRank:
+        if self.kind == "hessian":
+            times = lambda v: hessian_times(learner, task, layout, self.likelihood, v)
+        else:
+            roots = self.roots(learner, task)
+            times = lambda v: outer_times(learner, task, layout, self.likelihood, roots, v)
+        like = next(learner.parameters())
+        values, vectors = largest(times, layout.size, self.rank, like)
+        return LowRank(layout, vectors * positive(values, self.clip).clamp_min(0).sqrt())
 
     def _check_size(self, learner: Learner, layout: Layout) -> None:
         """Refuse what would not fit, with what it would take."""
@@ -196,6 +228,26 @@ class Curvature(Importance):
                 f"the {self.structure} {self.kind} of {layout.size:,} weights would take {need:,.1f} GiB, "
                 f"over the limit of {self.limit:g}: use {instead} in its place."
             )
+
+
+def softmax_roots(p: Float[Tensor, "n k"]) -> Float[Tensor, "n r k"]:
+    """(N, K - 1, K) vectors v_j with sum_j v_j v_j^T = diag(p) - p p^T, by breaking the stick.
+
+    v_j is sqrt(p_j s_{j+1} / s_j) at j and -p_i sqrt(p_j / (s_j s_{j+1})) at every i > j, with
+    s_j = sum_{i >= j} p_i: one backward pass fewer than one a class. For K = 1 it is one vector, 0.
+
+    Source: Tanabe and Sagae, *An exact Cholesky decomposition of the multinomial distribution* (1992).
+    """
+    if p.shape[1] == 1:
+        return torch.zeros_like(p)[:, None]  # one class is certain: one root, 0
+    tail = p.flip(1).cumsum(1).flip(1)
+    here, after = tail[:, :-1, None], tail[:, 1:, None]
+    own, least = p[:, :-1, None], torch.finfo(p.dtype).tiny
+    below = -p[:, None, :] * (own / (here * after).clamp_min(least)).sqrt()
+    at = (own * after / here.clamp_min(least)).sqrt()
+    place = torch.arange(p.shape[1], device=p.device)
+    ahead = place[None, :] > place[:-1, None]
+    return torch.where(ahead, below, torch.where(place[None, :] == place[:-1, None], at, 0.0))
 
 
 def positive(matrix: Tensor, clip: bool) -> Tensor:

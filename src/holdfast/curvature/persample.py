@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from holdfast.anchor.layout import Layout
+from holdfast.curvature.layout import Layout
 from holdfast.stream.augment import to_float
 
 if TYPE_CHECKING:
