@@ -36,6 +36,24 @@ def test_a_resumed_update_has_the_bits_of_an_uninterrupted_one(stop, start, mode
     assert not (path / "update.safetensors").exists()
 
 
+@pytest.mark.parametrize("recipe", ["er", "derpp", "lwf_wa", "si", "kfac_laplace", "co2l"])
+def test_every_kind_of_state_goes_through_the_disk(recipe, tmp_path):
+    """Extended twice, one update stopped: memories, logits, priors, past networks."""
+    kind = replace(BLUEPRINT, recipe=recipe, parameters={})
+    if recipe in ("er", "derpp"):
+        kind = replace(kind, protocol="buffer", images=5)
+    core = kind.build("cpu")
+    for classes in ((0, 1), (2, 3), (1, 4)):
+        list(core.learn(core.arrive(*images(*classes))))
+        if classes == (2, 3):
+            learn(tmp_path / "m", *classes, blueprint=kind, stop=1)
+        made = learn(tmp_path / "m", *classes, blueprint=kind, resume=True)
+    found, _ = ModelFolder(tmp_path / "m").load(device="cpu")
+    x = images(*range(6), seed=1)[0]
+    assert torch.equal(found.scores(x), core.scores(x))
+    assert made.stored["images"] == (5 if recipe in ("er", "derpp") else 0)
+
+
 def test_a_stopped_update_is_not_forgotten(model):
     learn(model, 4, stop=1)
     with pytest.raises(ConfigError, match="was stopped before its end: add --resume"):

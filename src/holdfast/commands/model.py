@@ -17,7 +17,9 @@ from holdfast.errors import DataError, StoreError
 from holdfast.store.model import ModelFolder
 from holdfast.store.predictor import Predictor, share
 from holdfast.stream.files import IMAGES
-from holdfast.stream.gather import gather, visible
+from holdfast.stream.gather import Skipped, gather, visible
+
+AT_A_TIME = 1024  # images in memory
 
 
 def _predictor(options: Predict | Evaluate) -> tuple[Predictor, int]:
@@ -30,17 +32,10 @@ def predict(arguments: list[str], console: Console) -> int:
     options = parse(Predict, arguments)
     predictor, version = _predictor(options)
     files = list(_files(options.images))
-    x, good, bad = predictor.read(files)
-    said = predictor(x, options.false_alarms)
-    rows: list[dict[str, Any]] = [
-        {
-            "image": str(files[place]),
-            "class": predictor.classes[int(said.label[i])],
-            "probability": round(float(said.probability[i]), 6),
-            "unknown": None if said.unknown is None else bool(said.unknown[i]),
-        }
-        for i, place in enumerate(good)
-    ]
+    rows, bad = [], []
+    for start in range(0, len(files), AT_A_TIME):
+        told, unread = _answers(predictor, files[start : start + AT_A_TIME], options.false_alarms)
+        rows, bad = rows + told, bad + unread
     if options.json:
         for row in rows:
             print(json.dumps(row | {"version": version}, ensure_ascii=False))  # noqa: T201
@@ -66,6 +61,24 @@ def predict(arguments: list[str], console: Console) -> int:
     if bad:
         console.print(skipped(bad))
     return 2 if bad else 0
+
+
+def _answers(
+    predictor: Predictor, files: list[Path], false_alarms: float
+) -> tuple[list[dict[str, Any]], Skipped]:
+    """What a model says of the files that can be read, and the others."""
+    x, good, bad = predictor.read(files)
+    said = predictor(x, false_alarms)
+    rows = [
+        {
+            "image": str(files[place]),
+            "class": predictor.classes[int(said.label[i])],
+            "probability": round(float(said.probability[i]), 6),
+            "unknown": None if said.unknown is None else bool(said.unknown[i]),
+        }
+        for i, place in enumerate(good)
+    ]
+    return rows, bad
 
 
 def evaluate(arguments: list[str], console: Console) -> int:
