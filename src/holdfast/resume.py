@@ -6,10 +6,11 @@ among them: each epoch's randomness is seeded by its place.
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from holdfast.settings import Machine, Model, Training
 from holdfast.stream.augment import Augment
 
 State = dict[str, Any]
+MATRICES = ("class_il", "task_il")  # of a reading, filled row by row
 
 
 @dataclass(frozen=True)
@@ -219,16 +221,28 @@ def mapped(thing: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 def result_state(result: Result) -> State:
     """The figures of a result so far; its notes are in the state of what learns."""
-    matrices = {n: [r.class_il.matrix, r.task_il.matrix] for n, r in result.readings.items()}
-    return {"readings": mapped(matrices, torch.clone), "status": result.status}
+    readings = {
+        name: {
+            f.name: getattr(reading, f.name).matrix.clone()
+            if f.name in MATRICES
+            else copy.deepcopy(getattr(reading, f.name))
+            for f in fields(reading)
+        }
+        for name, reading in result.readings.items()
+    }
+    return {"readings": readings, "status": result.status}
 
 
 def take_result(result: Result, state: State) -> None:
     """Take over figures."""
-    for name, matrices in state["readings"].items():
+    for name, values in state["readings"].items():
         reading = result.readings[name]
-        for accuracy, matrix in zip((reading.class_il, reading.task_il), matrices, strict=True):
-            accuracy.matrix[:] = matrix.to(accuracy.matrix)
+        for column, value in values.items():
+            if column in MATRICES:
+                matrix = getattr(reading, column).matrix
+                matrix[:] = value.to(matrix)
+            else:
+                setattr(reading, column, value)
     result.status = state["status"]
 
 
