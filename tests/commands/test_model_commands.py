@@ -154,6 +154,22 @@ def test_one_class_and_one_image_are_enough(classes, images, zoo, capsys, tmp_pa
     assert "0001/manifest.json is missing" in said(capsys, "history", "m")
 
 
+def test_what_is_stored_counts_every_readout(zoo, capsys):
+    flags = ["--readout", "prototype", "--also", "mean,gaussian"]
+    said(capsys, "learn", "m", "--data", zoo / "old", *FAST, *flags)
+    core, manifest = ModelFolder("m").load(device="cpu")
+    f = core.learner.backbone.features
+    means, gaussian, weights = 2 * f, f * f + 2 * f + 2, 2 * f + 2
+    assert manifest.stored["floats"] == means + gaussian + weights
+    assert main(["predict", "m", str(zoo / "old"), "--readout", "mean"]) == 0
+
+
+def test_help_says_what_each_flag_means(capsys):
+    for command in ("learn", "predict", "evaluate", "inspect", "history", "rollback", "export"):
+        found = said(capsys, command, "--help", code=0)
+        assert "None" not in found and "folder of the model" in found
+
+
 def test_skipped_files_are_counted_and_listed(zoo, capsys, tmp_path):
     shutil.copytree(zoo / "old", tmp_path / "odd")
     (tmp_path / "odd" / "ant" / "empty.png").write_bytes(b"")

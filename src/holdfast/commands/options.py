@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
 Positional = tyro.conf.Positional
+Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
+Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+Points = Annotated[float | None, tyro.conf.arg(metavar="POINTS", help_behavior_hint="")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+Kept = Annotated[
+    Literal["strict", "auxiliary", "buffer"] | None,
+    tyro.conf.arg(metavar="{strict,auxiliary,buffer}", help_behavior_hint=""),
+]
 
 
 @dataclass(frozen=True)
@@ -22,17 +30,18 @@ class Learn:
     Args:
         model: folder of the model; made if it is not there.
         data: folder that holds a folder of images for each class.
-        recipe: how it learns (`holdfast recipes`); a new model takes fnc2. Fixed with the model, as
+        recipe: how it learns (see holdfast recipes); a new model takes fnc2. Fixed with the model, as
             are parameters, protocol, images, readout, also, the network, size and seed.
         parameters: of the recipe, such as tau=0.5,gamma=2.
         preset: where settings come from that are not given: quick, desk, or auto by image size.
-        epochs: passes over the images.
-        first_epochs: the same for the first classes of a new model.
-        batch: images in a batch.
-        lr: peak learning rate.
-        protocol: what of the data may be stored: strict is no image at all.
+        epochs: passes over the images; 0 takes what the model was made with, or the preset's.
+        first_epochs: the same for the first classes of a new model; 0 takes epochs if they are given.
+        batch: images in a batch; 0 as for epochs.
+        lr: peak learning rate; 0 as for epochs.
+        protocol: what of the data may be stored; by default the recipe's own, strict if it can:
+            no image at all.
         images: how many, with auxiliary or buffer.
-        readout: how classes are decided, as for `holdfast run`.
+        readout: how classes are decided, as for holdfast run; auto by default.
         also: a further readout that the model can be asked with.
         backbone: auto, resnet18 or convnet; or a pretrained vision model of transformers, as a
             folder or the hub's owner/name.
@@ -43,7 +52,7 @@ class Learn:
         golden: folder of images, in class folders, on which old and new version are compared.
         max_drop: points of accuracy that the golden images of old classes may lose; if they lose
             more, the new version is not published (exit code 3).
-        seed: of weights, batches and views.
+        seed: of weights, batches and views; 0 by default.
         device: auto, cpu, cuda or mps.
         resume: go on with an update that was stopped.
         anew: drop an update that was stopped.
@@ -52,25 +61,25 @@ class Learn:
 
     model: Positional[Path]
     data: Path
-    recipe: str | None = None
-    parameters: str | None = None
+    recipe: Text = None
+    parameters: Text = None
     preset: Literal["auto", "quick", "desk"] = "auto"
     epochs: int = 0
     first_epochs: int = 0
     batch: int = 0
     lr: float = 0.0
-    protocol: Literal["strict", "auxiliary", "buffer"] | None = None
-    images: int | None = None
-    readout: str | None = None
-    also: str | None = None
-    backbone: str | None = None
-    width: int | None = None
-    tune_layers: int | None = None
+    protocol: Kept = None
+    images: Number = None
+    readout: Text = None
+    also: Text = None
+    backbone: Text = None
+    width: Number = None
+    tune_layers: Number = None
     size: int = 0
     per_class: int = 0
-    golden: Path | None = None
-    max_drop: float | None = None
-    seed: int | None = None
+    golden: File = None
+    max_drop: Points = None
+    seed: Number = None
     device: str = "auto"
     resume: bool = False
     anew: bool = False
@@ -94,7 +103,7 @@ class Predict:
     model: Positional[Path]
     images: Positional[tuple[Path, ...]]
     version: int = 0
-    readout: str | None = None
+    readout: Text = None
     false_alarms: float = 0.05
     json: bool = False
     device: str = "auto"
@@ -116,7 +125,7 @@ class Evaluate:
     model: Positional[Path]
     data: Path
     version: int = 0
-    readout: str | None = None
+    readout: Text = None
     json: bool = False
     device: str = "auto"
 
@@ -174,7 +183,7 @@ class Export:
 
     model: Positional[Path]
     to: Literal["onnx", "torch"]
-    out: Path | None = None
+    out: File = None
     version: int = 0
     overwrite: bool = False
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from holdfast.continual import Continual
 from holdfast.errors import ConfigError, StoreError
+from holdfast.memory.meter import Holdings, measure
 from holdfast.result import environment
 from holdfast.store import tree
 from holdfast.store.blueprint import Blueprint
@@ -197,7 +198,7 @@ class ModelFolder:
         tree.write(staged / STATE, core.state())
         brought = [] if parent is None else parent.classes
         fresh = [{"name": n, "version": version} for n in core.labels[len(brought) :]]
-        held = core.holdings
+        held = stored(core)
         manifest = Manifest(
             model=index.model,
             version=version,
@@ -227,6 +228,12 @@ class ModelFolder:
         )
         whole(staged / "manifest.json", lambda to: to.write_text(manifest.to_text()))
         return manifest
+
+
+def stored(core: Continual) -> Holdings:
+    """What a learner keeps of its data, by every one of its readouts."""
+    parts = [*core.method.objectives, *core.method.rules, *core.readouts.values(), core.memory]
+    return measure({"parts": parts}, core.past or core.before)
 
 
 def now() -> str:
