@@ -15,6 +15,7 @@ from holdfast.commands.learn import learn
 from holdfast.commands.run import recipes as recipes_command
 from holdfast.commands.run import run as run_command
 from holdfast.commands.stop import plain
+from holdfast.commands.study import study
 from holdfast.errors import HoldfastError, unknown
 
 USAGE = """\
@@ -23,6 +24,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast run RECIPE [flags]     learn a stream of tasks
   holdfast run RECIPE --help      every flag with its default and meaning
   holdfast recipes                the methods, a line each
+  holdfast study equivalence      weight anchors against distillation: the theory, measured
 
   holdfast learn MODEL --data FOLDER      make a model, or teach it new classes
   holdfast predict MODEL IMAGES...        the class of images
@@ -72,6 +74,7 @@ def dispatch(arguments: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str], Console], int]] = {
     "run": run_command,
     "recipes": recipes_command,
+    "study": study,
     "learn": learn,
     "predict": model.predict,
     "evaluate": model.evaluate,

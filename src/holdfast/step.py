@@ -124,3 +124,12 @@ class Step:
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar for the log; the last value under a name counts."""
         self.records[name] = value.detach()
+
+
+def wide(x: Tensor) -> Tensor:
+    """The same numbers in single precision at least: half is too narrow for a softmax.
+
+    >>> wide(torch.zeros(1).bfloat16()).dtype, wide(torch.zeros(1).double()).dtype
+    (torch.float32, torch.float64)
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))

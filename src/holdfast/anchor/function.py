@@ -13,7 +13,7 @@ from holdfast.anchor.divergence import Divergence, divergence, forward_kl
 from holdfast.errors import ConfigError
 from holdfast.learner.learner import outputs
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
+from holdfast.step import Part, Step, wide
 from holdfast.stream.rows import Rows
 from holdfast.tally import add_by_class
 
@@ -108,7 +108,7 @@ class LogitDistillation(Term):
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
         known = list(step.known)
-        past, now = part.past.logits.float(), part.out.logits.float()
+        past, now = wide(part.past.logits), wide(part.out.logits)
         if self.support == "old":
             past, now = past[:, known], now[:, known]
         else:
@@ -148,7 +148,7 @@ class MatchLogits(Term):
                 'use a memory that notes them, Reservoir(columns=("logits",)).'
             )
         there = noted.isfinite()
-        gap = part.out.logits.float()[:, : noted.shape[1]] - noted
+        gap = wide(part.out.logits)[:, : noted.shape[1]] - noted
         return (gap.masked_fill(~there, 0.0) ** 2).sum() / there.sum().clamp_min(1)
 
 
@@ -194,7 +194,7 @@ class IndirectAlignment(Term):
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
-        past, now = part.past.features.float(), part.out.features.float()
+        past, now = wide(part.past.features), wide(part.out.features)
         means = self.means.to(now)
         return forward_kl(
             class_log_odds(past, means, self.T), class_log_odds(now, means, self.T)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
+from holdfast.step import Part, Step, wide
 
 
 class CrossEntropy(Term):
@@ -31,7 +31,7 @@ class CrossEntropy(Term):
 
     def value(self, part: Part, step: Step) -> Tensor:
         """Mean over the rows whose class competes."""
-        logits, y = part.out.logits.float(), part.rows.y
+        logits, y = wide(part.out.logits), part.rows.y
         if self.classes == "all":
             return functional.cross_entropy(logits, y)
         compete = step.classes if self.classes == "new" else step.seen

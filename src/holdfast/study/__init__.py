@@ -1,0 +1,13 @@
+"""Ready experiments: each runs, says what it found with a verdict, and saves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast.study.equivalence import equivalence
+from holdfast.study.finding import Finding, shown
+
+STUDIES: dict[str, Callable[[Path | None, int], list[Finding]]] = {"equivalence": equivalence}
+
+__all__ = ["STUDIES", "Finding", "equivalence", "shown"]
