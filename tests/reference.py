@@ -125,6 +125,31 @@ def indirect_alignment(h_past, h_now, means, T):
     return total / len(h_now)
 
 
+def feature_distillation(now, past, distance):
+    """mean ||h - h*||^2 over the spread of the past, or mean (1 - cos)."""
+    n = len(now)
+    if distance == "cosine":
+        angles = [
+            dot(a, b) / math.sqrt(dot(a, a) * dot(b, b)) for a, b in zip(now, past, strict=True)
+        ]
+        return math.fsum(1 - c for c in angles) / n
+    mean = [math.fsum(column) / n for column in zip(*past, strict=True)]
+    spread = math.fsum((v - m) ** 2 for row in past for v, m in zip(row, mean))
+    gap = math.fsum((a - b) ** 2 for x, y in zip(now, past, strict=True) for a, b in zip(x, y))
+    return gap / spread
+
+
+def uniformity(z, t):
+    """log of the mean over pairs of exp(-t ||z_i - z_j||^2), rows at unit length."""
+    z = [[v / math.sqrt(dot(row, row)) for v in row] for row in z]
+    pairs = [
+        math.exp(-t * math.fsum((a - b) ** 2 for a, b in zip(z[i], z[j])))
+        for i in range(len(z))
+        for j in range(i)
+    ]
+    return math.log(math.fsum(pairs) / len(pairs))
+
+
 def match_logits(noted, now):
     """The mean square over what was noted; nan was not there then."""
     gaps = [

@@ -11,6 +11,7 @@ from PIL import Image
 from holdfast.cli import main
 from holdfast.loss import FocalCollapse
 from holdfast.presets import PAPER, PRESETS, preset
+from holdfast.readout import READOUTS
 from holdfast.recipes import RECIPES
 
 FAST = ["--epochs", "1", "--first-epochs", "1", "--width", "4", "--per-class", "30"]
@@ -55,6 +56,7 @@ def test_help_shows_every_parameter_with_its_meaning(recipe, capsys):
         flag = name.replace("_", "-")
         assert (f"--no-{flag}" if parameter.default is True else f"--{flag}") in said
     assert "Preset" in said and "--protocol" in said
+    assert [readout for readout in READOUTS if readout not in said.replace("│ │ ", "")] == []
 
 
 def test_recipes_lists_each_with_its_source(capsys):
@@ -91,6 +93,10 @@ def test_without_words_it_says_what_it_is_for(capsys):
         (["run", "derpp", "--protocol", "strict"], ["rehearses", "--protocol buffer"]),
         (["run", "fnc2", "--readout", "prob"], ["unknown readout 'prob'", "probe"]),
         (["run", "fnc2", "--readout", "probe"], ["probe", "strict", "--protocol auxiliary"]),
+        (["run", "fnc2", "--readout", "gaussian:embeding"], ["no parameter 'embeding'", "on"]),
+        (["run", "fnc2", "--also", "fecam:tukey=x"], ["fecam:tukey=x cannot be read"]),
+        (["run", "fnc2_strict", "--decide", "gausian"], ["did you mean 'gaussian'"]),
+        (["run", "fnc2_strict", "--features", "-1"], ["weight", "-1"]),
         (["run", "fnc2", "--readout", "head"], ["fnc2 trains no head"]),
         (["run", "finetune", "--readout", "prototype"], ["finetune has no prototypes"]),
         (["run", "er", "--protocol", "strict"], ["rehearses", "--protocol buffer"]),
@@ -164,6 +170,18 @@ def test_also_reads_the_same_network_under_its_own_protocol(tmp_path):
         "gaussian": "strict",
         "prototype": "strict",
     }
+
+
+def test_settings_of_readouts_and_what_to_believe_are_in_the_result(tmp_path):
+    names = ["gaussian:drift=low_rank", "mean:embedding", "fecam"]
+    flags = ["--readout", names[0], "--also", ",".join(names[1:]), "--out", "here", "--quiet"]
+    assert main(["run", "lwf_strict", *FAST, *flags]) == 0
+    left = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert left["readout"] == names[0] and list(left["readouts"]) == names
+    for name, drifts in zip(names, (4, 0, 4)):
+        assert len(left["readouts"][name]["drift_residuals"]) == drifts
+        assert 0 <= left["readouts"][name]["calibration_error"] <= 1
+    assert all(r > 0 for r in left["readouts"][names[0]]["drift_residuals"])
 
 
 @pytest.mark.parametrize("scenario", ["permuted", "rotated", "instance"])

@@ -474,9 +474,9 @@ def test_a_frame_just_large_enough_is_enough(tiny_stream):
 def test_a_readout_of_ones_own_can_be_used_again(tiny_stream):
     readout = SharedGaussian()
     first, second = (learned(make("supcon"), tiny_stream, readout=readout) for _ in range(2))
-    counts = [work.readouts["gaussian"].statistics["count"].tolist() for work in (first, second)]
+    counts = [work.readouts["gaussian"].known.count.tolist() for work in (first, second)]
     assert counts == [[24.0] * 6] * 2
-    assert readout.statistics == {}
+    assert readout.statistics is None
 
 
 def test_parts_are_consolidated_once_a_task_in_order(tiny_stream):

@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 # what stands further down may import what stands further up, never the other way
 ORDER = [
     "errors", "chance", "tally", "allocator", "settings", "stream", "learner", "step", "ledger", "loss",
-    "curvature", "anchor", "memory", "readout", "metrics", "method", "recipes", "result", "events",
+    "curvature", "anchor", "memory", "metrics", "readout", "method", "recipes", "result", "events",
     "resume", "continual", "engine", "presets", "estimator", "report", "store", "study", "options",
     "commands", "cli",
     "__init__",

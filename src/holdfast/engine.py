@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
+import torch
+from torch import Tensor
+
 from holdfast.continual import Continual
 from holdfast.events import Event, TaskDone
 from holdfast.learner.learner import Learner
 from holdfast.memory.protocol import Protocol
 from holdfast.method import Method
-from holdfast.metrics.accuracy import accuracies
+from holdfast.metrics import accuracies, expected_calibration_error
 from holdfast.readout.readout import Readout
 from holdfast.result import Result
 from holdfast.resume import Place, State, refuse_other, result_state, take_result
@@ -144,9 +147,17 @@ class Work:
 
     def _evaluate(self, task: Task) -> None:
         """Fill row i of every accuracy matrix; each test set is passed through the network once."""
+        said: dict[str, list[Tensor]] = {name: [] for name in self.readouts}
         for j, other in enumerate(self.stream.tasks[: task.index + 1]):
             out, y = self.continual.out(other.test.x), other.test.y.to(self.fabric.device)
             for name, readout in self.readouts.items():
-                pair = accuracies(readout.scores(out), y, other.classes)
+                scores = readout.scores(out)
+                pair = accuracies(scores, y, other.classes)
                 reading = self.result.readings[name]
                 reading.class_il.matrix[task.index, j], reading.task_il.matrix[task.index, j] = pair
+                said[name].append(readout.calibrated(scores))
+        y = torch.cat([other.test.y for other in self.stream.tasks[: task.index + 1]])
+        for name, readout in self.readouts.items():
+            reading, p = self.result.readings[name], torch.cat(said[name])
+            reading.drift_residuals = list(readout.residuals)
+            reading.calibration_error = expected_calibration_error(p, y.to(p.device))

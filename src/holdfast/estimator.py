@@ -146,10 +146,11 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[order[scores.argmax(1)]]
 
     def predict_proba(self, X: ArrayLike | Tensor | Images) -> np.ndarray:
-        """(N, K) probabilities, a column a class of ``classes_``; each row sums to 1."""
+        """(N, K) calibrated probabilities, a column a class of ``classes_``; each row sums to 1."""
         scores, order = self._scores(X)
         found = np.zeros((len(scores), len(self.classes_)))
-        found[:, order] = probabilities(scores)
+        readout = self.continual_.readouts[self.continual_.readout]
+        found[:, order] = readout.calibrated(torch.from_numpy(scores).double()).cpu().numpy()
         return found
 
     def score(
@@ -269,9 +270,3 @@ def _number(name: str, value: object) -> None:
     if value is not None and not isinstance(value, kind):
         right = "a number" if name == "lr" else "a whole number"
         raise ConfigError(f"{name} must be {right}, not {value!r}.")
-
-
-def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Softmax of (N, K) scores: the posterior, where they are log densities with equal priors."""
-    wide = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
-    return wide / wide.sum(1, keepdims=True)

@@ -9,19 +9,12 @@ import torch
 from torch import nn
 
 from holdfast.anchor.rule import Rule
-from holdfast.errors import ConfigError, unknown
+from holdfast.errors import ConfigError
 from holdfast.learner.prototype import Frame
 from holdfast.loss.term import Objective, Term
 from holdfast.memory.memory import Memory, NoMemory
 from holdfast.memory.protocol import Protocol
-from holdfast.readout import (
-    Head,
-    LinearProbe,
-    NearestMean,
-    NearestPrototype,
-    Readout,
-    SharedGaussian,
-)
+from holdfast.readout import Head, LinearProbe, Readout, SharedGaussian, kind, readout
 from holdfast.settings import Training
 from holdfast.stream.rows import Rows
 
@@ -116,42 +109,34 @@ def given_rows(method: Method) -> Rows | None:
     return brought[0] if brought else None
 
 
-READOUTS = ("head", "prototype", "mean", "gaussian", "stale-gaussian", "probe")
-
-
 def make_readout(name: str, method: Method, protocol: Protocol) -> Readout:
-    """A readout by name; ``auto`` takes the method's own, else what the protocol allows.
+    """A readout by name (`holdfast.readout.readout`); ``auto`` takes what the protocol allows.
 
-    Under ``strict`` a trained head decides, and a drifting shared Gaussian where there is none; under
-    ``auxiliary`` the probe does; under ``buffer`` and ``joint`` the head again, or the probe.
+    Under ``auxiliary`` that is the probe; else the method's own, the trained head, a Gaussian that
+    follows the drift where ``strict`` has no head, and the probe in what is left.
 
     Raises:
         ConfigError: for a readout that this method or this protocol cannot serve.
     """
     if name == "auto":
-        if method.readout is not None:
-            return method.readout
+        own = method.readout
+        if own is not None and (own.uses_images or protocol.kind != "auxiliary"):
+            return own
         if method.trains_head and protocol.kind != "auxiliary":
             return Head()
         return SharedGaussian() if protocol.kind == "strict" else LinearProbe()
-    if name == "probe" and protocol.kind == "strict":
+    asked = kind(name)
+    if asked.uses_images and protocol.kind == "strict":
         raise ConfigError(
-            "the readout probe trains on stored images and the protocol strict keeps none: "
+            f"the readout {name} trains on stored images and the protocol strict keeps none: "
             "use --readout gaussian, or --protocol auxiliary --images 200."
         )
-    if name == "head" and not method.trains_head:
+    if asked.needs_head and not method.trains_head:
         raise ConfigError(
             f"the recipe {method.name} trains no head: use --readout gaussian, mean or probe."
         )
-    if name == "prototype":
-        if method.frame is None:
-            raise ConfigError(
-                f"the recipe {method.name} has no prototypes: use --readout mean or gaussian."
-            )
-        return NearestPrototype(method.frame)
-    if name == "stale-gaussian":
-        return SharedGaussian(drift=False)
-    plain = {"head": Head, "mean": NearestMean, "gaussian": SharedGaussian, "probe": LinearProbe}
-    if name not in plain:
-        raise unknown("readout", name, [*READOUTS, "auto"])
-    return plain[name]()
+    if asked.needs_frame and method.frame is None:
+        raise ConfigError(
+            f"the recipe {method.name} has no prototypes: use --readout mean or gaussian."
+        )
+    return readout(name, method.frame)

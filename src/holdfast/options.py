@@ -14,6 +14,7 @@ import tyro
 from holdfast.memory.protocol import Kind, Protocol
 from holdfast.method import Method
 from holdfast.presets import Preset
+from holdfast.readout import READOUTS
 from holdfast.settings import Machine
 from holdfast.stream.source import source, validation
 from holdfast.stream.split import make_stream
@@ -67,6 +68,12 @@ class StreamOptions:
         return make_stream(data, self.scenario, tasks, cuts, self.order_seed)
 
 
+READOUT_HELP = (
+    f"{', '.join(READOUTS)}; auto lets the protocol choose. Settings follow with colons: "
+    "gaussian:embedding reads the embedding, fecam:tukey=1:drift=low_rank sets parameters."
+)
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What is stored, how it is read, and where the results go.
@@ -77,9 +84,8 @@ class RunOptions:
         protocol: strict stores no image of an old class; auxiliary stores images that train the
             readout only; buffer rehearses them. auto takes the recipe's own.
         images: how many images auxiliary or buffer may store.
-        readout: head, prototype, mean, gaussian (moved as the network drifts), stale-gaussian or
-            probe; auto lets the protocol choose.
-        also: further readouts to read the same network with, such as mean,prototype.
+        readout: by name, with settings after colons; auto lets the protocol choose.
+        also: further readouts to read the same network with, such as mean,gaussian:embedding.
         augment: random views: contrastive, contrastive-tiny, plain, digits, noise, none or auto.
         seed: of weights, batches and views.
         out: folder for the results; by default a fresh readable name under runs/.
@@ -92,7 +98,7 @@ class RunOptions:
     preset: Literal["auto", "quick", "desk", "paper"] = "auto"
     protocol: Literal["auto", "strict", "auxiliary", "buffer"] = "auto"
     images: int = 0
-    readout: str = "auto"
+    readout: Annotated[str, tyro.conf.arg(help=READOUT_HELP)] = "auto"
     also: str = ""
     augment: str = "auto"
     seed: int = 0

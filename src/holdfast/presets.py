@@ -51,6 +51,8 @@ QUICK = Preset(
         "supcon": {"tau": 0.5},
         "co2l": {"tau": 0.5},
         "fnc2": {"tau": 0.5},
+        "fnc2_strict": {"tau": 0.5, "features": 3.0},
+        "lwf_strict": {"features": 3.0},
         "ida": {"weight": 10.0, "T": 30.0},
         "der": {"alpha": 2.0},
         "derpp": {"alpha": 1.0, "beta": 1.0},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import resource
 import subprocess
@@ -34,11 +35,20 @@ class TaskNote:
 
 @dataclass
 class Reading:
-    """What one readout decided: its own protocol, and both accuracy matrices."""
+    """What one readout decided: its own protocol, both accuracy matrices, and how far to believe it.
+
+    Attributes:
+        drift_residuals: of every drift map it fitted, task by task: the share of the features'
+            movement that a held-out fifth left unexplained; None where nothing moved.
+        calibration_error: expected, of its probabilities on all test rows seen when the last
+            finished task ended.
+    """
 
     protocol: str
     class_il: Accuracy
     task_il: Accuracy
+    drift_residuals: list[float | None] = field(default_factory=list)
+    calibration_error: float | None = None
 
 
 @dataclass
@@ -123,6 +133,8 @@ class Result:
                     "protocol": r.protocol,
                     "class_il": r.class_il.to_dict(),
                     "task_il": r.task_il.to_dict(),
+                    "drift_residuals": [_finite(v) for v in r.drift_residuals],
+                    "calibration_error": _finite(r.calibration_error),
                 }
                 for name, r in self.readings.items()
             },
@@ -138,6 +150,10 @@ class Result:
     def to_json(self) -> str:
         """The text of result.json."""
         return json.dumps(self.to_dict(), indent=2, default=str, allow_nan=False) + "\n"
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
 def environment() -> dict[str, object]:

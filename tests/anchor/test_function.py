@@ -51,7 +51,7 @@ def step_of(now, past, parts=None, **options):
 
 def still(out):
     """The same output as a leaf, of which a term can be differentiated."""
-    return Output(*(column.clone().requires_grad_() for column in out))
+    return Output(*(column.clone().requires_grad_() for column in out[:3]))
 
 
 # the pure function

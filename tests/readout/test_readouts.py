@@ -12,12 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from torch.testing import assert_close
 
-from holdfast.errors import ConfigError
+from clouds import EVEN, UNEVEN, by_class, clouds, said
+from holdfast.errors import ConfigError, DataError
 from holdfast.learner import Frame, Learner, Output, outputs
 from holdfast.memory import Memory, NoMemory, Protocol
+from holdfast.memory.meter import reachable
 from holdfast.method import make_readout
 from holdfast.readout import (
-    Head,
     Lesson,
     LinearProbe,
     NearestMean,
@@ -27,59 +28,19 @@ from holdfast.readout import (
     fit_softmax,
 )
 from holdfast.readout.gaussian import _oracle_share
+from holdfast.readout.registry import READOUTS as TABLE
 from holdfast.recipes import make
-from holdfast.stream.task import Task
 
-EVEN, UNEVEN = (20, 20, 20, 20), (9, 40, 16, 31)
+
+def readout_of(text):
+    return make_readout(text, make("finetune"), Protocol("auxiliary", 5))
+
+
 READOUTS = {
-    "head": Head,
-    "prototype": lambda: NearestPrototype(Frame(5)),
-    "mean": NearestMean,
-    "gaussian": SharedGaussian,
-    "probe": LinearProbe,
-}
-
-
-def clouds(sizes, seed=0, wide=5):
-    """Overlapping, correlated clouds of features and their classes."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(len(sizes), wide, generator=torch.Generator().manual_seed(7))
-    mix = torch.randn(wide, wide, generator=torch.Generator().manual_seed(8))
-    y = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    return 1.5 * centres[y] + torch.randn(len(y), wide, generator=generator) @ mix / 2, y
-
-
-@pytest.fixture
-def task(table):
-    def make_task(x, y, index=0, first=0):
-        rows = table(y, index, x, first)
-        return Task(index, tuple(sorted(set(y.tolist()))), rows, rows)
-
-    return make_task
-
-
-@pytest.fixture
-def fitted(task, identity):
-    """Fits a readout to tables (x, y), one task after the other, on a frozen network."""
-
-    def fit(readout, *tables, memory=None):
-        seen = set()
-        for index, (x, y) in enumerate(tables):
-            seen |= set(y.tolist())
-            now = task(x, y, index, 1000 * index)
-            readout.fit(Lesson(identity, now, memory or NoMemory(), tuple(sorted(seen))))
-        return readout
-
-    return fit
-
-
-def said(x):
-    return Output(x, torch.nn.functional.normalize(x, dim=1), x)
-
-
-def by_class(x, y):
-    """A task a class."""
-    return [(x[y == c], y[y == c]) for c in range(int(y.max()) + 1)]
+    name: lambda name=name: make_readout(name, make("fnc2" if name == "prototype" else "finetune",
+        **({"dim": 5} if name == "prototype" else {})), Protocol("auxiliary", 5))
+    for name in TABLE
+}  # fmt: skip
 
 
 # shared Gaussian
@@ -152,8 +113,8 @@ def test_a_network_that_did_not_move_leaves_the_statistics(fitted, task, identit
     again = task(x + 0.5, y, 1)
     still.fit(Lesson(identity, again, NoMemory(), (0, 1, 2, 3)))
     told.fit(Lesson(identity, again, NoMemory(), (0, 1, 2, 3), identity))
-    for name in ("count", "sum", "moment"):
-        assert_close(told.statistics[name], still.statistics[name])
+    for name, value in still.known.state().items():
+        assert_close(told.known.state()[name], value)
 
 
 class Turned(Learner):
@@ -173,16 +134,16 @@ def test_statistics_follow_a_network_that_moved_by_an_affine_map(fitted, task, i
     x, y = clouds((400,) * 4)
     old, new = y < 2, y >= 2
     moved = fitted(SharedGaussian(shrinkage=0.0), (x[old], y[old]))
-    stale = fitted(SharedGaussian(shrinkage=0.0, drift=False), (x[old], y[old]))
+    stale = fitted(SharedGaussian(shrinkage=0.0, drift="none"), (x[old], y[old]))
     right = SharedGaussian(shrinkage=0.0)
     right.fit(Lesson(Turned(), task(x[old], y[old]), NoMemory(), (0, 1)))
     later = task(x[new], y[new], 1)
     for readout in (moved, stale, right):
         past = identity if readout is moved else Turned() if readout is right else None
         readout.fit(Lesson(Turned(), later, NoMemory(), (0, 1, 2, 3), past))
-    for found, expected in zip(moved.covariance(), right.covariance()):
-        assert_close(found, expected, rtol=0.02, atol=0.02)
-    assert float((stale.covariance()[0] - right.covariance()[0]).abs().max()) > 1
+    assert_close(moved.known.mean, right.known.mean, rtol=0.02, atol=0.02)
+    assert_close(moved.covariance(), right.covariance(), rtol=0.02, atol=0.02)
+    assert float((stale.known.mean - right.known.mean).abs().max()) > 1
 
 
 # nearest mean and nearest prototype
@@ -298,7 +259,7 @@ def test_a_readout_is_never_told_the_task_of_an_input(readout):
     assert list(inspect.signature(type(readout).scores).parameters) == ["self", "out"]
     assert list(inspect.signature(Readout.predict).parameters) == ["self", "out"]
     assert type(readout).predict is Readout.predict
-    assert Output._fields == ("features", "embedding", "logits")
+    assert Output._fields == ("features", "embedding", "logits", "hidden")
 
 
 def test_what_a_learner_says_of_rows_depends_on_their_inputs_alone(table):
@@ -342,7 +303,17 @@ def test_a_fresh_readout_goes_on_alike(fitted, task, identity, readout, request)
     assert torch.equal(fresh.scores(said(x)), readout.scores(said(x)))
 
 
-STREAMING = pytest.mark.parametrize("kind", [NearestMean, SharedGaussian])
+STREAMING = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(lambda text=text: readout_of(text), id=text)
+        for text in (
+            "mean", "mean:metric=euclidean", "gaussian", "gaussian:tukey=0.5", "class-gaussian", "fecam",
+            "class-gaussian:structure=diagonal", "class-gaussian:structure=low_rank:rank=5",
+            "ridge:strength=0.01", "random-ridge:width=20:strength=0.01",
+        )
+    ],
+)  # fmt: skip
 
 
 @STREAMING
@@ -352,7 +323,7 @@ def test_the_order_of_tasks_does_not_matter_on_a_frozen_network(fitted, kind):
     for order in itertools.permutations(range(4)):
         tables = by_class(x, y)
         found = fitted(kind(), *(tables[c] for c in order)).scores(said(test))
-        assert_close(found, whole, rtol=1e-4, atol=1e-4)
+        assert_close(found, whole, rtol=1e-3, atol=1e-3)
 
 
 @STREAMING
@@ -361,7 +332,53 @@ def test_a_class_that_comes_again_is_merged(fitted, kind):
     first = torch.rand(len(y), generator=torch.Generator().manual_seed(2)) < 0.5
     parts = fitted(kind(), (x[first], y[first]), (x[~first], y[~first]))
     whole = fitted(kind(), (x, y))
-    assert_close(parts.scores(said(x)), whole.scores(said(x)), rtol=1e-4, atol=1e-4)
+    assert_close(parts.scores(said(x)), whole.scores(said(x)), rtol=1e-3, atol=1e-3)
+
+
+@STREAMING
+def test_a_class_with_one_example_is_found_again(fitted, kind):
+    (x, y), lone = clouds((30, 30, 30)), torch.full((1, 5), 30.0)
+    readout = fitted(kind(), (x, y), (lone, torch.tensor([3])))
+    assert bool(readout.scores(said(x)).isfinite().all())
+    assert readout.predict(said(lone)).tolist() == [3]
+    assert float((readout.predict(said(x)) == y).double().mean()) > 0.5
+
+
+@STREAMING
+def test_one_example_of_every_class_is_enough(fitted, kind):
+    x, y = torch.eye(5) + 0.1, torch.arange(5)
+    readout = fitted(kind(), *by_class(x, y))
+    assert readout.predict(said(x)).tolist() == y.tolist()
+
+
+@STREAMING
+def test_a_class_without_examples_is_refused(task, identity, kind):
+    x, y = clouds((9, 9))
+    empty = replace(task(x, y), classes=(0, 1, 2))
+    with pytest.raises(DataError, match="class 2 of task 1 has no training example"):
+        kind().fit(Lesson(identity, empty, NoMemory(), (0, 1, 2)))
+
+
+@STREAMING
+def test_a_class_that_is_yet_to_come_is_never_chosen(fitted, kind):
+    x, y = clouds(UNEVEN)
+    late = fitted(kind(), (x[y == 3], y[y == 3]))
+    assert late.predict(said(x)).unique().tolist() == [3]
+    assert late.probabilities(said(x))[:, 3].tolist() == [1.0] * len(x)
+
+
+@STREAMING
+def test_a_readout_that_has_learned_nothing_says_so(kind):
+    with pytest.raises(ConfigError, match="has learned no task yet"):
+        kind().scores(said(torch.zeros(1, 5)))
+
+
+@STREAMING
+def test_no_row_is_kept(fitted, kind):
+    x, y = clouds(UNEVEN)
+    held = [t for _, t in reachable(fitted(kind(), (x, y))) if isinstance(t, torch.Tensor)]
+    rows = torch.cat([t.reshape(-1, 5) for t in held if t.numel() % 5 == 0]).float()
+    assert not bool((torch.cdist(rows, x) < 1e-4).any())
 
 
 @pytest.mark.parametrize("kind", [NearestMean, SharedGaussian, LinearProbe])

@@ -170,3 +170,24 @@ def test_names_are_counted_when_they_do_not_fit():
     assert shorten([], 6) == ""
     assert label(4, [[]] * 5, 20) == "5"
     assert label(0, [["cat", "deer"]], 4) == "1"
+
+
+def test_drift_and_calibration_of_the_reported_readout_are_a_line_each():
+    result = made()
+    assert "residual" not in shown(result) and "calibration" not in shown(result)
+    reading = replace(
+        result.readings["prototype"], drift_residuals=[0.123, None], calibration_error=0.0567
+    )
+    result.readings = {"prototype": reading}
+    text = shown(result)
+    assert "drift residual 0.12, -" in text
+    assert "expected calibration error 5.7" in text
+
+
+def test_a_long_name_of_a_readout_is_never_cut():
+    result = made()
+    name = "class-gaussian:structure=low_rank:rank=16:drift=translation:tukey=0.5"
+    result.readings[name] = result.readings["prototype"]
+    text = shown(result, width=60)
+    folded = "".join(line.split()[0] for line in text.splitlines() if line.strip())
+    assert name in folded

@@ -10,6 +10,7 @@ from holdfast.anchor.divergence import (
     jensen_shannon,
     reverse_kl,
 )
+from holdfast.anchor.feature import FeatureDistillation, feature_distillation
 from holdfast.anchor.function import (
     IndirectAlignment,
     LogitDistillation,
@@ -27,6 +28,7 @@ __all__ = [
     "DIVERGENCES",
     "Curvature",
     "Divergence",
+    "FeatureDistillation",
     "FrameSoftmax",
     "HeadSoftmax",
     "Importance",
@@ -48,6 +50,7 @@ __all__ = [
     "divergence",
     "edited",
     "f_divergence",
+    "feature_distillation",
     "forward_kl",
     "jensen_shannon",
     "relation_distillation",

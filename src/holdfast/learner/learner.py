@@ -22,15 +22,18 @@ class Output(NamedTuple):
         features: (N, f) h(x).
         embedding: (N, d) z = g(h(x)) / ||g(h(x))||.
         logits: (N, K) of the head, one column a class seen so far.
+        hidden: (N, f) of the projector's hidden layer, where the learner has one.
     """
 
     features: Float[Tensor, "n f"]
     embedding: Float[Tensor, "n d"]
     logits: Float[Tensor, "n k"]
+    hidden: Float[Tensor, "n h"] | None = None
 
     def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
-        """The chosen rows of all three."""
-        return Output(*(column[index] for column in self))
+        """The chosen rows of all columns."""
+        hidden = None if self.hidden is None else self.hidden[index]
+        return Output(*(column[index] for column in self[:3]), hidden=hidden)
 
 
 class GrowingHead(nn.Module):
@@ -127,10 +130,11 @@ class Learner(nn.Module):
         x = (x - self.mean.view(per_channel)) / self.std.view(per_channel)
         x = reined(x) if x.ndim == 2 else x
         features = self.backbone(x)
-        projected = self.projector(features)
+        hidden = self.projector[:-1](features)
+        projected = self.projector[-1](hidden)
         wide = torch.promote_types(projected.dtype, torch.float32)
         embedding = functional.normalize(projected.to(wide), dim=1)
-        return Output(features, embedding, self.head(features))
+        return Output(features, embedding, self.head(features), hidden)
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
         """A copy that cannot change: the past network of THEORY 1.
@@ -156,4 +160,6 @@ def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
     learner.eval()
     pieces = [learner(to_float(piece.x)) for piece in rows.batches(batch)]
     learner.train(mode)
-    return Output(*(torch.cat([p.float() for p in column]) for column in zip(*pieces)))
+    columns = (torch.cat([p.float() for p in column]) for column in zip(*(o[:3] for o in pieces)))
+    hidden = [o.hidden.float() for o in pieces if o.hidden is not None]
+    return Output(*columns, hidden=torch.cat(hidden) if hidden else None)

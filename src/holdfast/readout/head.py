@@ -13,6 +13,7 @@ class Head(Readout):
     """argmax of the trained logits of the classes seen: nothing is stored."""
 
     name = "head"
+    needs_head = True
 
     def __init__(self):
         super().__init__()

@@ -55,7 +55,7 @@ class LinearProbe(LinearReadout):
     """Class-balanced linear classifier on the current task's rows and the stored images (THEORY 9).
 
     Args:
-        on: ``features`` or ``embedding``.
+        on: ``features``, ``hidden`` or ``embedding``.
         decay: weight decay on standardised features.
     """
 
@@ -69,9 +69,9 @@ class LinearProbe(LinearReadout):
     def fit(self, lesson: Lesson) -> None:
         """Train anew on the task and the memory; a stored row of this task is not used twice."""
         task, stored = lesson.task, lesson.memory.rows
-        x, y = getattr(lesson.out, self.on), task.train.y
+        x, y = self.see(lesson.out), task.train.y
         if stored is not None and len(old := stored[stored.task < task.index]):
-            x = torch.cat([x, getattr(outputs(lesson.learner, old), self.on)])
+            x = torch.cat([x, self.see(outputs(lesson.learner, old))])
             y = torch.cat([y, old.y])
         share = balanced(y)
         mean = share @ x

@@ -18,6 +18,7 @@ from holdfast.recipes.contrastive import co2l, fnc2, fnc2_prior, supcon
 from holdfast.recipes.distillation import ida, lwf, lwf_wa
 from holdfast.recipes.prior import ewc, kfac_laplace, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er
+from holdfast.recipes.strict import fnc2_strict, lwf_strict
 
 RECIPES: dict[str, Callable[..., Method]] = {
     recipe.__name__: recipe
@@ -40,6 +41,8 @@ RECIPES: dict[str, Callable[..., Method]] = {
         co2l,
         fnc2,
         fnc2_prior,
+        lwf_strict,
+        fnc2_strict,
     )
 }
 
@@ -69,11 +72,13 @@ __all__ = [
     "finetune",
     "fnc2",
     "fnc2_prior",
+    "fnc2_strict",
     "ida",
     "joint",
     "kfac_laplace",
     "l2",
     "lwf",
+    "lwf_strict",
     "lwf_wa",
     "make",
     "mas",

@@ -24,6 +24,7 @@ def summary(result: Result, folder: str | Path | None = None) -> Group:
         parts += [Matrices(result), Text(), _figures(result), Text()]
         others = [name for name in result.readings if name != result.readout]
         parts += [_readouts(result, others), Text()] if others else []
+        parts += [Text(line) for line in _belief(result)]
     if result.tasks:
         parts.append(Text(f"kept: {kept(result.holdings)}".replace("; ", ";\n      ")))
     if folder is not None:
@@ -129,6 +130,17 @@ def _figures(result: Result) -> Table:
     return table
 
 
+def _belief(result: Result) -> list[str]:
+    """How far the reported readout may be believed, in a line or two."""
+    reading, lines = result.readings[result.readout], []
+    if reading.calibration_error is not None:
+        lines.append(f"expected calibration error {percent(reading.calibration_error)}")
+    if reading.drift_residuals:
+        shares = ", ".join("-" if r is None else f"{r:.2f}" for r in reading.drift_residuals)
+        lines.append(f"drift residual {shares}")
+    return lines
+
+
 def _readouts(result: Result, names: Sequence[str]) -> Table:
     """The further readouts of the same network, each with the protocol it ran under."""
     table = _table(
@@ -137,7 +149,8 @@ def _readouts(result: Result, names: Sequence[str]) -> Table:
     for name in names:
         reading = result.readings[name]
         values = (*figures(reading.class_il)[:3], figures(reading.task_il)[0])
-        table.add_row(Text(plain(name)), Text(plain(reading.protocol)), *map(percent, values))
+        front = Text(plain(name), overflow="fold"), Text(plain(reading.protocol))
+        table.add_row(*front, *map(percent, values))
     return table
 
 

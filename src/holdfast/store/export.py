@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from holdfast.continual import Continual
 from holdfast.errors import ConfigError, StoreError
+from holdfast.learner.learner import Output
+from holdfast.readout.readout import Readout
 from holdfast.store.whole import whole
 
 APART = 1e-3  # of the largest score: what two runtimes may differ by
@@ -32,10 +34,38 @@ class Scores(nn.Module):
         super().__init__()
         self.learner = core.learner.freeze()
         self.readout = core.readouts[core.readout]
+        self.on: str = getattr(self.readout, "on", "logits")
+        self.linear = None if core.readout == "head" else affine(self.readout, self._width())
+
+    @torch.no_grad()
+    def _width(self) -> int:
+        out = self.learner.eval()(torch.zeros(2, *self.learner.shape))
+        return getattr(out, self.on).shape[1] if self.on != "logits" else 0
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Scores; the largest decides."""
-        return self.readout.scores(self.learner(x))
+        out = self.learner(x)
+        return (
+            self.readout.scores(out) if self.linear is None else self.linear(getattr(out, self.on))
+        )
+
+
+@torch.no_grad()
+def affine(readout: Readout, width: int) -> nn.Linear | None:
+    """A readout as a linear layer x W^T + b, found by asking it; None if it is none."""
+    if not width:
+        return None
+    x = torch.cat([torch.zeros(1, width), torch.eye(width)])
+    asked = torch.randn(8, width, generator=torch.Generator().manual_seed(0))
+    b, *rows = (
+        readout.scores(Output(*[piece] * len(Output._fields))) for piece in (x[:1], x[1:], asked)
+    )
+    layer = nn.Linear(width, b.shape[1])
+    layer.weight.copy_((rows[0] - b).nan_to_num(0.0).T)  # a class that never came has -inf
+    layer.bias.copy_(b[0])
+    seen = b[0].isfinite()
+    scale = rows[1][:, seen].abs().max().clamp_min(1.0)
+    return layer if bool(((layer(asked) - rows[1])[:, seen].abs() < APART * scale).all()) else None
 
 
 def to_torch(core: Continual, path: Path) -> float:

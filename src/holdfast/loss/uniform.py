@@ -1,0 +1,70 @@
+"""Uniformity: features that spread over the sphere leave room for classes to come."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from holdfast.errors import ConfigError
+from holdfast.loss.term import Term
+from holdfast.step import Part, Step
+
+
+def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
+    """The scalar log mean_{i<j} exp(-t ||z_i - z_j||^2) of unit rows; 0 if all are one, and for a lone row.
+
+    Args:
+        z: (N, d); rows are brought to unit length.
+        t: how near a pair must be to count, > 0.
+
+    Raises:
+        ConfigError: if t is not positive.
+
+    Source: Wang and Isola, *Understanding contrastive representation learning*, ICML 2020
+
+    >>> uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), t=2.0)
+    tensor(-8.)
+    """
+    if not t > 0:
+        raise ConfigError(f"the sharpness of a uniformity must be positive, not t={t}.")
+    if len(z) < 2:
+        return z.sum() * 0.0
+    z = functional.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
+    with torch.autocast(z.device.type, enabled=False):
+        square = (2 - 2 * z @ z.T).clamp_min(0)
+    i, j = torch.triu_indices(len(z), len(z), 1)
+    return torch.logsumexp(-t * square[i, j], 0) - math.log(len(i))
+
+
+class Uniformity(Term):
+    """`uniformity` of a part's features or embeddings.
+
+    Args:
+        t: how near a pair must be to count, > 0.
+        of: ``features`` or ``embedding``.
+        on: the part it is asked of.
+
+    Raises:
+        ConfigError: if t is not positive.
+    """
+
+    label = "uniformity"
+
+    def __init__(
+        self,
+        t: float = 2.0,
+        of: Literal["features", "embedding"] = "embedding",
+        on: str = "batch",
+    ):
+        super().__init__()
+        uniformity(torch.zeros(1, 1), t)
+        self.t, self.of, self.on = t, of, on
+
+    def value(self, part: Part, step: Step) -> Tensor:
+        """Over all pairs of the part's rows."""
+        return uniformity(getattr(part.out, self.of), self.t)
