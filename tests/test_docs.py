@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES.remove(ROOT / "examples" / "serve.py")  # it does not end: tests/commands/test_serve.py
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)

@@ -18,6 +18,7 @@ from holdfast.method import Method
 from holdfast.readout import Head, SharedGaussian
 from holdfast.recipes import RECIPES, make
 from holdfast.settings import Machine, Model, Training
+from holdfast.store import tree
 from holdfast.stream.source import from_arrays
 from holdfast.stream.split import class_incremental, domain_incremental
 
@@ -129,6 +130,43 @@ def test_further_readouts_do_not_disturb_the_reported_one(name, witness, tiny_st
     for matrix in ("class_il", "task_il"):
         found, expected = getattr(witness.result, matrix), getattr(alone, matrix)
         torch.testing.assert_close(found.matrix, expected.matrix, equal_nan=True, rtol=0, atol=0)
+
+
+# a run that stops goes on as if it had not
+
+
+def figures(work):
+    """Every number of a result but those that a clock gave."""
+    read = work.result.readings.values()
+    matrices = [m.matrix.nan_to_num(-1).tolist() for r in read for m in (r.class_il, r.task_il)]
+    return matrices, [(task.images, task.epochs, task.holdings) for task in work.result.tasks]
+
+
+def resumed(name, stream, path, task, epoch, **options):
+    """A run that was stopped after an epoch (or, without one, a task), written, and taken up."""
+    first = work_of(METHODS[name](), stream, **options)
+    for event in first.learn():
+        if event.task == task and getattr(event, "epoch", None) == epoch:
+            break
+    tree.write(path, first.state())
+    second = work_of(METHODS[name](), stream, **options)
+    second.restore(tree.read(path))
+    for _ in second.learn():
+        pass
+    return second
+
+
+@pytest.mark.parametrize("epoch", [0, 1, None])
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
+    name, epoch, witness, tiny_stream, tmp_path
+):
+    also = ("mean", "gaussian", *(["prototype"] if METHODS[name]().frame else []))
+    found = resumed(name, tiny_stream, tmp_path / "run.safetensors", 1, epoch, also=also)
+    assert same_bits(bits(found.learner), witness.weights)
+    assert figures(found) == figures(witness.work)
+    assert found.result.status == "complete"
+    held = [work.past for work in (found, witness.work) if work.past is not None]
+    assert len(held) in (0, 2) and (not held or same_bits(bits(held[0]), bits(held[1])))
 
 
 # what a step costs, and what it leaves alone

@@ -14,7 +14,8 @@ TESTS = Path(__file__).parent
 ORDER = [
     "errors", "chance", "tally", "allocator", "settings", "stream", "learner", "step", "ledger", "loss",
     "curvature", "anchor", "memory", "metrics", "readout", "method", "recipes", "result", "events",
-    "continual", "engine", "presets", "estimator", "report", "store", "study", "options", "cli",
+    "resume", "continual", "engine", "presets", "estimator", "report", "store", "study", "options",
+    "commands", "cli",
     "__init__",
 ]  # fmt: skip
 

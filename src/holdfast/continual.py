@@ -27,6 +27,7 @@ from holdfast.memory.protocol import Protocol
 from holdfast.method import Method, given_rows, make_readout
 from holdfast.readout.readout import Lesson, Readout
 from holdfast.result import TaskNote, peak_memory
+from holdfast.resume import Resumable
 from holdfast.settings import Machine, Model, Training
 from holdfast.step import Forward, Step
 from holdfast.stream.arrival import Label, arrival
@@ -36,7 +37,7 @@ from holdfast.stream.sets import suited
 from holdfast.stream.task import Task
 
 
-class Continual:
+class Continual(Resumable):
     """A learner that is taught task after task and need not know what will come.
 
         >>> from holdfast import recipes
@@ -89,7 +90,7 @@ class Continual:
         classes: int = 0,
     ):
         self.method = method = copy.deepcopy(method)
-        self.training, self.model, self.seed = training, model, seed
+        self.training, self.model, self.machine, self.seed = training, model, machine, seed
         self.protocol = protocol or method.protocol
         self.given = given_rows(method)
         self.memory = self.protocol.memory(method.memory, self.given)
@@ -105,9 +106,8 @@ class Continual:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             head = classes if any(term.whole_head for term in method.terms) else 0
-            self.learner = Learner(
-                shape, model.backbone, model.width, method.dim, head, model.tune_layers
-            )
+            sizes = (model.width, method.dim, head, model.tune_layers)
+            self.learner = Learner(shape, model.backbone, *sizes)
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -115,8 +115,8 @@ class Continual:
         self.before: Learner | None = None  # the same weights, as the readouts read them
         self.labels: list[Label] = []
         self.seen: tuple[int, ...] = ()
-        self.done, self.arrived = 0, 0
-        self.notes: list[TaskNote] = []
+        self.done, self.arrived, self.notes = 0, 0, []
+        self.identity = self.identify()
 
     def arrive(self, x: Shaped[Tensor, "n ..."], labels: Sequence[Label]) -> Task:
         """The next task, of inputs and their labels; labels not met before are new classes.
@@ -144,30 +144,31 @@ class Continual:
                 f"task of '{labels[0]}' alone teaches its head nothing: give two classes at once, or "
                 "use the readout gaussian."
             )
+        self.former = (self.labels, self.arrived)
         self.labels, self.arrived = known, self.arrived + len(x)
         return task
 
     def learn(self, task: Task) -> Iterator[Epoch]:
-        """Learn a task, the next one, epoch by epoch; its test rows are not looked at.
+        """Learn the next task, from the epoch where it stands; its test rows are not looked at.
 
         Raises:
             ProtocolError: when a part keeps images that the protocol does not allow.
             DivergedError: when a loss term stops being finite.
         """
-        started = time.perf_counter()
+        self.started = time.perf_counter() - self.spent
         task = replace(task, train=task.train.to(self.fabric.device))
-        known, self.seen = self.seen, tuple(sorted({*self.seen, *task.classes}))
+        self.known, self.seen = self.seen, tuple(sorted({*self.seen, *task.classes}))
         if not self.done:
             self.learner.normalise_by(to_float(task.train.x))
         self.make_room(max(self.seen) + 1, task.index)
-        yield from self._epochs(task, known)
+        yield from self._epochs(task)
         check_weights(self.learner, task)
         self._consolidate(task)
-        self.done += 1
         epochs, peak = self.training.epochs_of(task.index), peak_memory(self.fabric.device)
-        seconds = round(time.perf_counter() - started, 3)
+        seconds = round(time.perf_counter() - self.started, 3)
         names = [str(self.labels[c]) if self.labels else str(c) for c in task.classes]
         self.notes.append(TaskNote(names, len(task.train), epochs, seconds, peak, self.holdings))
+        self.close()
 
     def make_room(self, classes: int, task: int) -> None:
         """Let head and frame have ``classes`` in all, with the randomness of a task."""
@@ -200,14 +201,15 @@ class Continual:
         """What is held of the past now."""
         return measure(self._kept() | {"memory": self.memory}, self.past or self.before)
 
-    def _epochs(self, task: Task, known: tuple[int, ...]) -> Iterator[Epoch]:
-        """All epochs of a task, each with randomness of its own: from the seed and its place."""
+    def _epochs(self, task: Task) -> Iterator[Epoch]:
+        """The epochs of a task that are left, each with randomness of its own, from its place."""
         self.learner.train()
         optimizer = self.method.optimizer(self.learner.parameters(), self.training)
+        self.open(optimizer)
         model, optimizer = self.fabric.setup(self.learner, optimizer)
         epochs = self.training.epochs_of(task.index)
         pool = self.memory.pooled(task.train)
-        for epoch in range(epochs):
+        for epoch in range(self.epochs, epochs):
             generator = generator_of(self.fabric.device, self.seed, "epoch", task.index, epoch)
             started, totals, lr = time.perf_counter(), Totals(self.method.penalties), 0.0
             order = torch.randperm(len(pool), generator=generator, device=self.fabric.device)
@@ -216,13 +218,13 @@ class Continual:
                 lr = self.training.lr_at(epoch + (number + 0.5) / len(batches), epochs)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                at = {"epoch": epoch, "lr": lr, "size": len(pool), "known": known}
+                at = {"epoch": epoch, "lr": lr, "size": len(pool), "known": self.known}
                 step = self._step(pool[index], task, at, model, generator)
                 self._update(step, optimizer, totals)
                 fresh = (pool.task[index] == task.index).nonzero()[:, 0]
                 out = step["batch"].out.rows(fresh) if self.memory.columns else None
                 self.memory.observe(pool[index[fresh]], epoch, generator, out)
-            seconds = time.perf_counter() - started
+            self.epochs, seconds = epoch + 1, time.perf_counter() - started
             place = (task.index, task.index + 1, epoch, epochs)
             yield Epoch(*place, totals.means(), lr, len(pool) / seconds, seconds)
 

@@ -16,6 +16,7 @@ from holdfast.method import Method
 from holdfast.metrics import accuracies, expected_calibration_error
 from holdfast.readout.readout import Readout
 from holdfast.result import Result
+from holdfast.resume import Place, State, refuse_other, result_state, take_result
 from holdfast.settings import Machine, Model, Training
 from holdfast.stream.augment import Augment
 from holdfast.stream.task import Stream, Task
@@ -106,6 +107,27 @@ class Work:
         }
         if self.learner.backbone.sha256:
             self.settings["backbone_sha256"] = self.learner.backbone.sha256
+        self.data = {"data": dict(self.result.data)}  # which the state of this run belongs to
+
+    @property
+    def place(self) -> Place:
+        """How far the run has come."""
+        return self.continual.place
+
+    def state(self) -> State:
+        """All that this run is made of, as plain data; to be asked between two events."""
+        return self.continual.state() | self.data | {"result": result_state(self.result)}
+
+    def restore(self, state: State) -> None:
+        """Go on where a state was taken, bit for bit; for a run made from the same arguments.
+
+        Raises:
+            ConfigError: for the state of another run, naming what differs.
+        """
+        refuse_other(self.data, {"data": state["data"]})
+        self.continual.restore(state)
+        take_result(self.result, state["result"])
+        self.result.tasks = list(self.continual.notes)
 
     @property
     def past(self) -> Learner | None:
@@ -113,8 +135,8 @@ class Work:
         return self.continual.past
 
     def learn(self) -> Iterator[Event]:
-        """Learn task after task, and measure after each."""
-        for task in self.stream:
+        """Learn task after task, from where the run stands, and measure after each."""
+        for task in self.stream.tasks[self.continual.done :]:
             for epoch in self.continual.learn(task):
                 yield replace(epoch, tasks=len(self.stream))
             self._evaluate(task)

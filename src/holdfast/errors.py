@@ -24,6 +24,10 @@ class DivergedError(HoldfastError):
     """A loss term stopped being finite."""
 
 
+class StoreError(HoldfastError):
+    """A stored file or folder that is damaged, in use, or cannot be written."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist, with the nearest one that does.
 

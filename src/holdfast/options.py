@@ -90,6 +90,8 @@ class RunOptions:
         seed: of weights, batches and views.
         out: folder for the results; by default a fresh readable name under runs/.
         overwrite: replace the folder of an earlier run.
+        resume: go on with a run that was stopped, from the end of its last kept epoch; without
+            --out, the newest one that these flags would have named.
         quiet: print nothing but errors.
     """
 
@@ -102,6 +104,7 @@ class RunOptions:
     seed: int = 0
     out: Path | None = None
     overwrite: bool = False
+    resume: bool = False
     quiet: bool = False
 
     def protocol_for(self, method: Method) -> Protocol:

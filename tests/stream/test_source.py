@@ -344,9 +344,9 @@ def test_images_that_are_not_kept_are_not_decoded(tmp_path, monkeypatch):
     folder(tmp_path / "train", 9)
     folder(tmp_path / "test", 4)
     decoded = []
-    plain = pictures._pixels
+    plain = pictures.decoded
     monkeypatch.setattr(
-        pictures, "_pixels", lambda *given: decoded.append(given[0]) or plain(*given)
+        pictures, "decoded", lambda *given: decoded.append(given[0]) or plain(*given)
     )
     made = from_path(tmp_path, per_class=2, test_per_class=1)
     assert len(made.x) == 6 and len(made.test_x) == 3 and len(decoded) == 9

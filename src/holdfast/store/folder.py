@@ -1,11 +1,11 @@
-"""The folder a run leaves: result.json, log.jsonl, two pictures, the learner's weights."""
+"""The folder a run leaves: result.json, log.jsonl, two pictures, the learner's weights, a checkpoint."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -14,39 +14,77 @@ from holdfast.errors import ConfigError
 from holdfast.events import Epoch, Event
 from holdfast.report.grid import matrix_picture, retention_picture
 from holdfast.result import Result
+from holdfast.resume import State
+from holdfast.store.checkpoint import Checkpoint
+from holdfast.store.whole import whole
 
 
 class RunFolder:
     """Writes what each event brings, so that a run that stops keeps what it had learned.
 
     Args:
-        path: the folder; it must not exist.
+        path: the folder; it must not exist, unless it is replaced or resumed.
         overwrite: replace a folder that an earlier run left.
+        resume: take up the folder of a run that was stopped.
+
+    Attributes:
+        state: where the run that is resumed stood; None at the beginning.
+        complete: whether it had come to its end.
 
     Raises:
-        ConfigError: if the path exists and may not be replaced, or cannot be made.
+        ConfigError: if the path exists and may not be used, or cannot be made.
+        StoreError: if the checkpoint to resume from is damaged.
     """
 
-    def __init__(self, path: Path, overwrite: bool = False):
-        self.path = path
-        if path.exists():
-            if not overwrite:
-                raise ConfigError(
-                    f"{path} exists already: choose another --out, or add --overwrite."
-                )
-            if not path.is_dir() or not (
-                (path / "result.json").exists() or (path / "log.jsonl").exists()
-            ):
-                raise ConfigError(
-                    f"{path} holds no earlier run, so --overwrite leaves it alone: choose another --out."
-                )
-            shutil.rmtree(path)
+    def __init__(self, path: Path, overwrite: bool = False, resume: bool = False):
+        self.path, self.checkpoint = path, Checkpoint(path / "checkpoint.safetensors")
+        self.state: State | None = None
+        self.complete = False
+        if path.exists() and not resume:
+            self._clear(overwrite)
         try:
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=resume)
         except OSError as error:
             raise ConfigError(
                 f"{path} cannot be made ({error.strerror}): choose another --out."
             ) from None
+        if resume:
+            self._take_up()
+
+    def _clear(self, overwrite: bool) -> None:
+        if not overwrite:
+            raise ConfigError(
+                f"{self.path} exists already: choose another --out, or add --overwrite "
+                "(or --resume, if its run was stopped)."
+            )
+        if not _is_run(self.path):
+            raise ConfigError(
+                f"{self.path} holds no earlier run, so --overwrite leaves it alone: choose another --out."
+            )
+        shutil.rmtree(self.path)
+
+    def _take_up(self) -> None:
+        """Read where the run stood, and cut the log back to there."""
+        if any(self.path.iterdir()) and not _is_run(self.path):
+            raise ConfigError(f"{self.path} holds no run, so --resume leaves it alone.")
+        if (self.path / "result.json").exists():
+            found = json.loads((self.path / "result.json").read_text())
+            self.complete = found.get("status") == "complete"
+        if self.complete:
+            self.checkpoint.remove()
+        self.state = None if self.complete else self.checkpoint.read()
+        for half in self.path.glob(".*.part*"):
+            half.unlink()
+        place = self.state["place"] if self.state else {"task": 0, "epochs": 0}
+        log = self.path / "log.jsonl"
+        if not self.complete and log.exists():
+            lines = log.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if _before(line, place["task"], place["epochs"])]
+            whole(log, lambda to: to.write_text("".join(kept)))
+
+    def keep(self, state: Callable[[], State], must: bool = False) -> None:
+        """Write where the run stands, if it must be or costs little (`Checkpoint`)."""
+        self.checkpoint.offer(state, must)
 
     def __call__(self, event: Event) -> None:
         """Write a line an epoch; and weights, result and pictures a task."""
@@ -57,14 +95,30 @@ class RunFolder:
         weights = {name: t.contiguous() for name, t in event.learner.state_dict().items()}
         whole(self.path / "learner.safetensors", lambda to: save_file(weights, to))
         self.result(event.result)
+        if event.result.status == "complete":
+            self.checkpoint.remove()
 
     def result(self, result: Result) -> None:
-        """Write result.json, and the pictures once there is a figure to draw."""
+        """Write the pictures, once there is a figure to draw, and then result.json."""
+        if result.tasks:
+            whole(self.path / "matrix.png", lambda to: matrix_picture(result, to))
+            whole(self.path / "retention.png", lambda to: retention_picture(result, to))
         whole(self.path / "result.json", lambda to: to.write_text(result.to_json()))
-        if not result.tasks:
-            return
-        whole(self.path / "matrix.png", lambda to: matrix_picture(result, to))
-        whole(self.path / "retention.png", lambda to: retention_picture(result, to))
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a run left this folder."""
+    left = ("result.json", "log.jsonl", "checkpoint.safetensors")
+    return path.is_dir() and any((path / name).exists() for name in left)
+
+
+def _before(line: str, task: int, epochs: int) -> bool:
+    """Whether a line of the log, perhaps half written, tells of an epoch before a place."""
+    try:
+        told = json.loads(line)
+        return line.endswith("\n") and (told["task"], told["epoch"]) < (task, epochs)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _line(event: Epoch) -> dict[str, object]:
@@ -74,23 +128,30 @@ def _line(event: Epoch) -> dict[str, object]:
     return {**place, **records, "lr": round(event.lr, 8), **speed}
 
 
-def whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and then move it there: a reader never sees half of it."""
-    half = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        write(half)
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
-
-
 def fresh(recipe: str, stream: str, protocol: str, root: Path = Path("runs")) -> Path:
     """A readable path that is not taken: runs/fnc2-digits-strict, then ...-2, and so on."""
+    return next(path for path in _names(recipe, stream, protocol, root) if not path.exists())
+
+
+def stopped(recipe: str, stream: str, protocol: str, root: Path = Path("runs")) -> Path:
+    """The last of the paths that `fresh` gave which holds a run that was stopped.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    names = _names(recipe, stream, protocol, root)
+    taken = list(itertools.takewhile(Path.exists, names))
+    held = [path for path in taken if (path / "checkpoint.safetensors").exists()]
+    if not held:
+        first = next(_names(recipe, stream, protocol, root))
+        raise ConfigError(
+            f"no stopped run is at {first}: name its folder with --out, or start one."
+        )
+    return held[-1]
+
+
+def _names(recipe: str, stream: str, protocol: str, root: Path) -> Iterator[Path]:
     name = "".join(
         c if c.isalnum() or c in "-_" else "-" for c in f"{recipe}-{stream}-{protocol}".lower()
-    )
-    name = name.strip("-")
-    number = 1
-    while (path := root / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return path
+    ).strip("-")
+    return (root / (name if n == 1 else f"{name}-{n}") for n in itertools.count(1))

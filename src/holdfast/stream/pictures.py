@@ -75,7 +75,7 @@ def _decode(parts: Sequence[tuple[Pictures, np.ndarray]], size: int | None) -> l
     for pictures, rows in parts:
         out = np.empty((0, 3, 0, 0), np.uint8)
         for i, (where, encoded) in enumerate(pictures.images(rows)):
-            pixels = _pixels(where, encoded, size)
+            pixels = decoded(where, encoded, size)
             shape = shape or _affordable(total, pixels.shape[:2])
             if pixels.shape[:2] != shape:
                 raise _SizesDiffer
@@ -115,8 +115,12 @@ def stacked(images: Sequence[Image.Image]) -> UInt8[Tensor, "n 3 h w"]:
     return torch.from_numpy(np.stack(rows).transpose(0, 3, 1, 2).copy())
 
 
-def _pixels(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
-    """(H, W, 3) uint8 of one image."""
+def decoded(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
+    """(H, W, 3) uint8 of one image; of an animation, the first picture.
+
+    Raises:
+        DataError: if it cannot be read, by ``where``.
+    """
     if encoded is None:
         raise DataError(f"{where} holds no image: every row needs one.")
     try:
@@ -128,7 +132,7 @@ def _pixels(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
             if size and rgb.size != (size, size):
                 rgb = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
             return np.asarray(rgb)
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = str(error).rstrip(".")
         raise DataError(f"{where} is too large to decode safely ({reason}): shrink it.") from error
     except Exception as error:  # what a broken file raises depends on its format

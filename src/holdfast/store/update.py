@@ -1,0 +1,161 @@
+"""Update: one more version of a stored model, learned from new data alone, that can stop and go on."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from holdfast.errors import ConfigError
+from holdfast.events import Epoch
+from holdfast.result import peak_memory
+from holdfast.resume import refuse_other
+from holdfast.settings import Training
+from holdfast.store.blueprint import Blueprint
+from holdfast.store.manifest import Manifest
+from holdfast.store.model import ModelFolder
+
+
+class Update:
+    """A task for the model in a folder, to be made and used with the folder's lock held.
+
+    Args:
+        folder: of the model.
+        x: (N, C, H, W) uint8 pixels or (N, D) float features.
+        labels: one an input.
+        blueprint: of a new model; of one that exists only its training counts.
+        device: auto, cpu, cuda or mps.
+        resume: go on with the update that was stopped.
+
+    Attributes:
+        core: what learns.
+        base: the version it starts from; None for a new model.
+        resumed: epochs that were done before.
+        published: whether the version in use is what was to be resumed: nothing is left to do.
+
+    Raises:
+        ConfigError: if an update was stopped and is not resumed, or was begun with other data.
+        StoreError: for a damaged model or checkpoint.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        x: Shaped[Tensor, "n ..."],
+        labels: Sequence[str],
+        blueprint: Blueprint,
+        device: str = "auto",
+        resume: bool = False,
+    ):
+        self.folder, self.x, self.labels, self.resumed = folder, x, list(labels), 0
+        self.base: Manifest | None = None
+        if folder.exists:
+            self.core, self.base = folder.load(device=device)
+            blueprint = replace(
+                Blueprint.from_data(self.base.blueprint), training=blueprint.training
+            )
+            self.core.training = blueprint.training
+            self.core.identity["training"] = self.core.identify()["training"]
+        else:
+            self.core = blueprint.build(device)
+        self.blueprint, self.start = blueprint, self.core.done
+        self.identity = {
+            "version": self.base.version if self.base else 0,
+            "images": fingerprint(x, labels),
+            "model": blueprint.to_data(),
+        }
+        self._settle()
+        last = self.base.update.get("fingerprint") if self.base else None
+        self.published = resume and last == self.identity["images"] and not self._waiting
+        self._take_up(resume)
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether an update was stopped."""
+        return self.folder.checkpoint.path.exists()
+
+    def _settle(self) -> None:
+        """Drop the checkpoint of an update that was published before it could be removed."""
+        if not self._waiting or self.base is None:
+            return
+        found = self.folder.checkpoint.read()["identity"]
+        last = (self.base.parent, self.base.update.get("fingerprint"))
+        if (found["version"], found["images"]) == last:
+            self.folder.checkpoint.remove()
+
+    def _take_up(self, resume: bool) -> None:
+        if self._waiting and not resume:
+            raise ConfigError(
+                f"an update of {self.folder.path} was stopped before its end: add --resume to go on "
+                "with it, or --anew to drop it."
+            )
+        state = self.folder.checkpoint.read()
+        if state is not None:
+            refuse_other(self.identity, state["identity"])
+            self.core.restore(state["core"])
+            self.resumed = self.core.epochs
+
+    @property
+    def learned(self) -> bool:
+        """Whether nothing is left but to publish."""
+        return self.core.done > self.start
+
+    def learn(self) -> Iterator[Epoch]:
+        """Learn the task, epoch by epoch.
+
+        Raises:
+            DivergedError: when a loss term stops being finite; the version in use stays as it is.
+        """
+        if not self.learned:
+            yield from self.core.learn(self.core.arrive(self.x, self.labels))
+
+    def keep(self, must: bool = False) -> None:
+        """Write where the update stands, if it must be or costs little (`Checkpoint`)."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        state = lambda: {"identity": self.identity, "core": self.core.state()}
+        self.folder.checkpoint.offer(state, must)
+
+    def publish(self, notes: dict[str, Any]) -> Manifest:
+        """Make it the version in use; the checkpoint is not needed any more."""
+        notes = notes | {"fingerprint": self.identity["images"]}
+        made = self.folder.publish(self.core, self.blueprint, notes)
+        self.folder.checkpoint.remove()
+        return made
+
+    def residual(self) -> float | None:
+        """Share of the features' drift that the map of the old statistics left; None without a map."""
+        found = getattr(self.core.readouts[self.core.readout], "residuals", [])
+        return found[-1] if found and self.start else None
+
+    def estimate(self) -> tuple[float, int]:
+        """Seconds and bytes that learning will take, from two batches learned by a copy."""
+        training = self.core.training
+        if self.learned:
+            return 0.0, peak_memory(self.core.fabric.device)
+        few = torch.linspace(0, len(self.x) - 1, min(training.batch, len(self.x))).long()
+        trial = copy.deepcopy(self.core)
+        trial.epochs, trial.momenta = 0, None
+        trial.training = replace(training, epochs=2, first_epochs=2)
+        task = trial.arrive(self.x[few], [self.labels[i] for i in few.tolist()])
+        last = [epoch.seconds for epoch in trial.learn(task)][-1]
+        left = training.epochs_of(self.start) - self.resumed
+        seconds = last * -(-len(self.x) // training.batch) * left
+        return seconds, peak_memory(self.core.fabric.device)
+
+
+def fingerprint(x: Tensor, labels: Sequence[str]) -> str:
+    """SHA-256 over inputs and labels: equal data, equal strings."""
+    total = hashlib.sha256(f"{tuple(x.shape)}{x.dtype}{list(labels)}".encode())
+    total.update(x.contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+def training_for(training: Training, **given: float) -> Training:
+    """A training with what was given (not 0) in place of its own numbers."""
+    return replace(training, **{name: value for name, value in given.items() if value})
