@@ -2,6 +2,7 @@
 
 python benchmarks/strict.py [--stream digits] [--recipes finetune,lwf,fnc2_strict] [--seeds 5] [--warm]
     [--scenario rotated] [--readouts gaussian,fecam] [--images 200] [--validation 0.2] [--data PATH]
+    [--epochs 12] [--first-epochs 25] [--lr 0.03] [--set alpha=constant:1]
 
 A run trains under auxiliary(K), whose images never reach the representation: the same network is
 read by every strict readout, by the probe on K images, and by a probe on all training data. The last
@@ -10,10 +11,12 @@ The recipe ``untrained`` is a control: the network as it was drawn, read like th
 """
 
 import argparse
+import inspect
 import math
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from holdfast import Protocol, Stream, Task, Training, recipes
@@ -61,6 +64,19 @@ def stream_of(given: argparse.Namespace, chosen: Preset) -> Stream:
     ).make(chosen)
 
 
+def setting(text: str) -> tuple[str, object]:
+    """A parameter of those recipes that have it.
+
+    >>> setting("alpha=linear"), setting("features=3")
+    (('alpha', 'linear'), ('features', 3.0))
+    """
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
+
+
 def all_data_probe(work: Work) -> float:
     """Accuracy of a probe on every training row of every task: outside the protocol."""
     tasks = work.stream.tasks
@@ -80,8 +96,12 @@ def learn(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Final Class-IL by readout in percent, and the numbers each keeps."""
     trained = recipe if recipe != UNTRAINED else "finetune"
-    method = recipes.make(trained, **chosen.recipes.get(trained, {}))
-    training = chosen.training_of(recipe)
+    asked = {
+        k: v for k, v in given.set if k in inspect.signature(recipes.RECIPES[trained]).parameters
+    }
+    method = recipes.make(trained, **chosen.recipes.get(trained, {}) | asked)
+    lengths = {"epochs": given.epochs, "first_epochs": given.first_epochs, "lr": given.lr}
+    training = replace(chosen.training_of(recipe), **{k: v for k, v in lengths.items() if v})
     if recipe == UNTRAINED:  # a step so small that only batch norm's running statistics move
         training = Training(epochs=1, batch=training.batch, lr=1e-12)
     names = given.readouts.split(",")
@@ -148,6 +168,10 @@ def main() -> None:
     parser.add_argument("--readouts", default=READOUTS)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--first-epochs", type=int, default=0)
+    parser.add_argument("--lr", type=float, default=0.0)
+    parser.add_argument("--set", type=setting, action="append", default=[], metavar="alpha=linear")
     parser.add_argument("--validation", type=float, default=0.0)
     given = parser.parse_args()
     keep_freed_memory()
