@@ -78,7 +78,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        recipe: str | Method = "fnc2",
+        recipe: str | Method = "fnc2_strict",
         *,
         parameters: Mapping[str, Any] | None = None,
         epochs: int | None = None,

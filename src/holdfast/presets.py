@@ -62,6 +62,8 @@ QUICK = Preset(
     | {name: {"lr": 0.02} for name in ("der", "derpp")},
 )
 
+HELD = {"classes": "new", "weight": 3000.0, "step": "proximal"}
+
 DESK = Preset(
     "desk",
     "chosen on validation parts of CIFAR-10's training images so that methods separate within "
@@ -69,9 +71,21 @@ DESK = Preset(
     per_class=500,
     training=Training(epochs=25, first_epochs=50, batch=128, lr=0.1, warmup=2),
     model=Model(width=16),
-    recipes={"fnc2": {"alpha": "delayed:8,20"}},
-    # the rate at which fine-tuning's training loss on the last task is least: see docs/desk.md
-    trainings={"finetune": {"lr": 0.01}},
+    recipes={
+        "fnc2": {"alpha": "delayed:8,20"},
+        "fnc2_strict": {"alpha": "delayed:8,20", "features": 3.0},
+        "lwf_strict": {"features": 3.0},
+        "ewc": HELD,
+        "online_ewc": HELD,
+        "si": HELD | {"weight": 100.0},
+        "kfac_laplace": {"classes": "new"},
+    },
+    # finetune's is the rate at which its training loss on the last task is least: see docs/desk.md
+    trainings={"finetune": {"lr": 0.01}}
+    | {
+        name: {"lr": 0.03}
+        for name in ("ewc", "online_ewc", "si", "kfac_laplace", "lwf", "lwf_strict", "ida", "derpp")
+    },
 )
 
 _SCALE = 0.5 / 0.07

@@ -62,7 +62,7 @@ def said(capsys, *arguments, code=0):
 
 def test_a_session(zoo, capsys):
     first = said(capsys, "learn", "m", "--data", zoo / "old", *FAST)
-    assert "a new model, recipe fnc2, protocol strict, images 8x8" in first
+    assert "a new model, recipe fnc2_strict, protocol strict, images 8x8" in first
     assert "24 images of 2 classes: ant 12, bee 12" in first
     assert "MiB of memory" in first and "about" in first.split("task 1/1")[0]
     assert "stored about the data: 0 images" in first and "version 1 of m is in use" in first

@@ -114,7 +114,7 @@ def _asked(folder: ModelFolder, options: Learn) -> tuple[Blueprint, Gathered]:
         _refuse_changes(own, options, folder)
         return replace(own, training=training_for(own.training, **given)), data
     shape = tuple(data.x.shape[1:])
-    name = options.recipe or "fnc2"
+    name = options.recipe or "fnc2_strict"
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     chosen = options.preset if options.preset != "auto" else "quick" if shape[1] <= 16 else "desk"

@@ -30,8 +30,8 @@ class Learn:
     Args:
         model: folder of the model; made if it is not there.
         data: folder that holds a folder of images for each class.
-        recipe: how it learns (see holdfast recipes); a new model takes fnc2. Fixed with the model, as
-            are parameters, protocol, images, readout, also, the network, size and seed.
+        recipe: how it learns (see holdfast recipes); a new model takes fnc2_strict. Fixed with the
+            model, as are parameters, protocol, images, readout, also, the network, size and seed.
         parameters: of the recipe, such as tau=0.5,gamma=2.
         preset: where settings come from that are not given: quick, desk, or auto by image size.
         epochs: passes over the images; 0 takes what the model was made with, or the preset's.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +20,7 @@ from holdfast.readout.statistics import Statistics
 from holdfast.readout.streaming import Streaming
 
 DRAWS, ROWS = 50, 20_000  # drawn of a class for calibration, and in all
+SCORES = 20_000_000  # of so many the temperature is fitted at most, over evenly spaced rows
 
 
 class Gaussian(Streaming):
@@ -60,14 +63,18 @@ class Gaussian(Streaming):
             generator=torch.Generator().manual_seed(seed), dtype=torch.float64,
         ).to(known.mean)  # fmt: skip
         rows = [
-            known.mean[k] + noise[i] @ torch.linalg.cholesky(self.spread(k)).T
-            for i, k in enumerate(met.tolist())
+            known.mean[k] + noise[i] @ root.T
+            for i, (k, root) in enumerate(zip(met.tolist(), self.roots(met.tolist())))
         ]
         return torch.cat(rows), met.repeat_interleave(each)
 
     def spread(self, k: int) -> Float[Tensor, "f f"]:
         """The covariance of class k's rows, of which draws are made."""
         return self.covariance(k)
+
+    def roots(self, classes: list[int]) -> Iterator[Float[Tensor, "f f"]]:
+        """The Cholesky factor of each class's spread."""
+        return (torch.linalg.cholesky(self.spread(k)) for k in classes)
 
     def prepare(self, before: Statistics, x: Float[Tensor, "n f"], y: Int[Tensor, " n"]) -> None:
         """Distances of every fifth row of the task to Gaussians of the other rows."""
@@ -84,6 +91,8 @@ class Gaussian(Streaming):
         drawn, of = self.draw(max(1, min(DRAWS, ROWS // len(met))))
         other = ~torch.isin(of, y)
         x, y = torch.cat([x, drawn[other]]), torch.cat([y, of[other]])
+        thin = -(-len(x) * len(met) // SCORES)
+        x, y = x[::thin], y[::thin].contiguous()
         self.temperature = fit_temperature(self.score(x)[:, met], torch.searchsorted(met, y))
 
     def _nearest(self, x: Tensor) -> Tensor:
@@ -159,6 +168,10 @@ class SharedGaussian(Gaussian):
         share = self.shrinkage if self.shrinkage is not None else _oracle_share(scatter, n)
         ridge = scatter.diagonal().mean().clamp_min(1e-12) * torch.eye(len(scatter)).to(scatter)
         return (1 - share) * scatter + (share + 1e-6) * ridge
+
+    def roots(self, classes: list[int]) -> Iterator[Float[Tensor, "f f"]]:
+        """The one factor, for every class."""
+        return repeat(torch.linalg.cholesky(self.spread(0)), len(classes))
 
     def score(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
         """Linear: the common -1/2 x.S^-1 x is left out."""
