@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast.anchor import FeatureDistillation, LogitDistillation, RelationDistillation
-from holdfast.learner import Frame
-from holdfast.loss import CrossEntropy, FocalCollapse, Uniformity, schedule
+from dataclasses import replace
+
+from holdfast.anchor import FeatureDistillation, LogitDistillation
+from holdfast.loss import CrossEntropy, Uniformity
 from holdfast.method import Method
 from holdfast.readout import PseudoRehearsal, readout
+from holdfast.recipes.contrastive import fnc2
 
 
 def lwf_strict(
@@ -67,18 +69,6 @@ def fnc2_strict(
 
     Source: Dang et al., WACV 2025, with feature distillation and the readout of THEORY 9
     """
-    frame, share = Frame(dim, 0, frame_seed), schedule(alpha)
-    relations = share * RelationDistillation(now, past)
-    relations = relations + (1 - share) * RelationDistillation(keys=frame, past=0.1)
-    return Method(
-        loss=FocalCollapse(frame, tau, gamma, scale=scale),
-        anchors=[
-            distill * relations,
-            features * FeatureDistillation(),
-            uniform * Uniformity(),
-        ],
-        readout=readout(decide, frame),
-        views=2,
-        trains_head=False,
-        dim=dim,
-    )
+    method = fnc2(tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed)
+    held = [features * FeatureDistillation(), uniform * Uniformity()]
+    return replace(method, anchors=[*method.anchors, *held], readout=readout(decide, method.frame))
