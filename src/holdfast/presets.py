@@ -84,8 +84,9 @@ DESK = Preset(
     trainings={"finetune": {"lr": 0.01}}
     | {
         name: {"lr": 0.03}
-        for name in ("ewc", "online_ewc", "si", "kfac_laplace", "lwf", "lwf_strict", "ida", "derpp")
-    },
+        for name in ("ewc", "online_ewc", "si", "kfac_laplace", "lwf", "lwf_strict", "ida")
+    }
+    | {name: {"lr": 0.01, "batch": 32} for name in ("der", "derpp")},
 )
 
 _SCALE = 0.5 / 0.07
