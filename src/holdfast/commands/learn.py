@@ -122,10 +122,9 @@ def _asked(folder: ModelFolder, options: Learn) -> tuple[Blueprint, Gathered]:
     if options.epochs and not options.first_epochs:
         given["first_epochs"] = options.epochs
     parameters = dict(defaults.recipes.get(name, {})) | _parameters(name, options.parameters)
-    protocol = options.protocol or RECIPES[name](**parameters).protocol.kind
-    images = options.images or (
-        RECIPES[name]().protocol.images if protocol == RECIPES[name]().protocol.kind else 0
-    )
+    usual = RECIPES[name](**parameters).protocol
+    protocol = options.protocol or usual.kind
+    images = options.images or (usual.images if protocol == usual.kind else 0)
     made = Blueprint(
         name,
         shape,

@@ -199,22 +199,22 @@ class Curvature(Importance):
 
         The learner is taken in the mode it is in: in training mode batch norm ties samples together.
         """
-        if self.kind == "hessian":
-            return hessian_times(learner, task, layout, self.likelihood, vector)
-        roots = self.roots(learner, task)
-        return outer_times(learner, task, layout, self.likelihood, roots, vector)
+        return self._product(learner, task, layout)(vector)
 
     def slope(self, learner: Learner, task: Task, layout: Layout) -> Float[Tensor, " p"]:
         """sum_i of the gradient of -log p(y_i | x_i): 0 where the task's training ended well."""
         with evaluating(learner):
             return loss_slope(learner, task, layout, self.likelihood)
 
-    def _low_rank(self, learner: Learner, task: Task, layout: Layout) -> LowRank:
+    def _product(self, learner: Learner, task: Task, layout: Layout) -> Callable[[Tensor], Tensor]:
+        """V to H v; the roots are found once."""
         if self.kind == "hessian":
-            times = lambda v: hessian_times(learner, task, layout, self.likelihood, v)
-        else:
-            roots = self.roots(learner, task)
-            times = lambda v: outer_times(learner, task, layout, self.likelihood, roots, v)
+            return lambda v: hessian_times(learner, task, layout, self.likelihood, v)
+        roots = self.roots(learner, task)
+        return lambda v: outer_times(learner, task, layout, self.likelihood, roots, v)
+
+    def _low_rank(self, learner: Learner, task: Task, layout: Layout) -> LowRank:
+        times = self._product(learner, task, layout)
         like = next(learner.parameters())
         values, vectors = largest(times, layout.size, self.rank, like)
         return LowRank(layout, vectors * positive(values, self.clip).clamp_min(0).sqrt())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -158,8 +159,15 @@ def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
     """What the learner says of rows as they rest: in eval mode, without views, batch by batch."""
     mode = learner.training
     learner.eval()
-    pieces = [learner(to_float(piece.x)) for piece in rows.batches(batch)]
+    said = gathered(learner, rows, batch)
     learner.train(mode)
+    return said
+
+
+@torch.no_grad()
+def gathered(forward: Callable[[Tensor], Output], rows: Rows, batch: int = 1024) -> Output:
+    """What a network says of rows as they rest, in the mode it is in, batch by batch."""
+    pieces = [forward(to_float(piece.x)) for piece in rows.batches(batch)]
     columns = (torch.cat([p.float() for p in column]) for column in zip(*(o[:3] for o in pieces)))
     hidden = [o.hidden.float() for o in pieces if o.hidden is not None]
     return Output(*columns, hidden=torch.cat(hidden) if hidden else None)

@@ -10,14 +10,13 @@ from torch.nn import functional
 
 from holdfast.chance import generator_of
 from holdfast.errors import ConfigError
-from holdfast.learner.learner import Output
+from holdfast.learner.learner import gathered
 from holdfast.loss.term import Term
 from holdfast.memory.memory import NoMemory
 from holdfast.readout.drift import DriftName
 from holdfast.readout.gaussian import SharedGaussian
 from holdfast.readout.readout import Lesson
 from holdfast.step import Forward, Part, Step, wide
-from holdfast.stream.augment import to_float
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
@@ -79,7 +78,6 @@ class PseudoRehearsal(Term):
         """Take the task into the Gaussians, moved to the present network."""
         lesson = Lesson(learner, task, NoMemory(), task.classes)
         if self.ask is not None:
-            said = [self.ask(to_float(piece.x)) for piece in task.train.batches(1024)]
-            lesson.past_out = Output(*(torch.cat(column) for column in zip(*said)))
+            lesson.past_out = gathered(self.ask, task.train)
         self.source.fit(lesson)
         self.ask, self.pool, self.place = None, None, (-1, -1)

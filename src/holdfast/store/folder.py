@@ -19,6 +19,16 @@ from holdfast.store.checkpoint import Checkpoint
 from holdfast.store.whole import whole
 
 
+def make_folder(path: Path, exist_ok: bool) -> None:
+    """Make a folder for results, with those above it (ConfigError if that cannot be)."""
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be made ({error.strerror}): choose another --out."
+        ) from None
+
+
 class RunFolder:
     """Writes what each event brings, so that a run that stops keeps what it had learned.
 
@@ -42,12 +52,7 @@ class RunFolder:
         self.complete = False
         if path.exists() and not resume:
             self._clear(overwrite)
-        try:
-            path.mkdir(parents=True, exist_ok=resume)
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be made ({error.strerror}): choose another --out."
-            ) from None
+        make_folder(path, resume)
         if resume:
             self._take_up()
 

@@ -15,10 +15,9 @@ from holdfast.anchor import Curvature, LogitDistillation, Quadratic, RelationDis
 from holdfast.anchor.divergence import DIVERGENCES
 from holdfast.curvature.matrix import Matrix
 from holdfast.curvature.persample import weights_of
-from holdfast.errors import ConfigError
 from holdfast.loss import CrossEntropy
 from holdfast.loss.term import Objective, Term
-from holdfast.store import whole
+from holdfast.store import make_folder, whole
 from holdfast.study.finding import Finding, above, below, near, save
 from holdfast.study.picture import Curves, draw
 from holdfast.study.taylor import resampled, residual_curvature, residual_sum, two_parabolas
@@ -51,12 +50,7 @@ def equivalence(out: Path | None = None, seed: int = 0) -> list[Finding]:
     Source: THEORY 7; the derivation it corrects is Yun (2020), after Liu et al. (2020).
     """
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"{out} cannot be made ({error.strerror}): choose another --out."
-            ) from None
+        make_folder(out, exist_ok=True)
     deep, flat = build(seed), build(seed, linear=True)
     curves = Curves(ETAS.tolist())
     findings = [
