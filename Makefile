@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CODE := src tests benchmarks examples tools
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check lint types bench clean
+.PHONY: help demo test check lint types docs bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -22,20 +23,29 @@ $(VENV)/.developed: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.documented: $(VENV)/.developed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 demo: $(VENV)/.installed  ## learn the digits, two classes at a time, with FNC2 + HSD
 	$(BIN)/holdfast run fnc2 --stream digits
 
 test: $(VENV)/.developed  ## the whole suite, docs examples included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: lint types test  ## everything a change must pass
+check: lint types test docs  ## everything a change must pass
 
-lint: $(VENV)/.developed  ## ruff: rules and format
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+lint: $(VENV)/.developed  ## ruff, conflict markers, declared dependencies
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/python tools/conflict_markers.py
+	$(BIN)/python tools/dependencies.py
 
 types: $(VENV)/.developed  ## pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.documented  ## the site, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.developed  ## engine overhead against a bare loop, and the cost of the views
 	$(PIP) --editable '.[bench]'

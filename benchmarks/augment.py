@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from holdfast.stream.augment import CONTRASTIVE, CONTRASTIVE_TINY, PLAIN, to_float
+from holdfast.core.numerics import to_float
+from holdfast.stream.augment import CONTRASTIVE, CONTRASTIVE_TINY, PLAIN
 
 
 class Block(nn.Module):

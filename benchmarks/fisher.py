@@ -29,12 +29,12 @@ def made_up_task(images: int) -> Task:
 
 
 def alone(learner: Learner, task: Task, layout: Layout, curvature: Curvature) -> torch.Tensor:
-    """The same diagonal, a backward pass for each image and root."""
+    """The same diagonal, a backward pass for each image and output factor."""
     weights = [p for name, p in learner.named_parameters() if name in layout.shapes]
     total = torch.zeros(layout.size)
     with evaluating(learner):
-        roots = curvature.roots(learner, task)
-        for x, rows in zip(inputs_of(learner, task.train.x), roots, strict=True):
+        factors = curvature.output_factors(learner, task).at(slice(None))
+        for x, rows in zip(inputs_of(learner, task.train.x), factors, strict=True):
             logits = learner(x[None]).logits[0]
             for v in rows:
                 g = torch.autograd.grad(logits @ v, weights, retain_graph=True)
@@ -63,11 +63,11 @@ def main() -> None:
     one = alone(learner, few, layout, curvature)
     slow = (time.perf_counter() - started) / given.alone
     print(f"  one at a time {1000 * slow:8.1f} ms an image, peak +{peak() - before:,.0f} MiB")
-    same = curvature.of(learner, few, layout).tensors()["diagonal"]  # also warms up
+    same = curvature.measure(learner, few, layout).tensors()["diagonal"]  # also warms up
     print(f"  largest relative difference {float(((one - same).abs() / one.max()).max()):.1e}")
     before, task = peak(), made_up_task(given.images)
     started = time.perf_counter()
-    curvature.of(learner, task, layout)
+    curvature.measure(learner, task, layout)
     fast = (time.perf_counter() - started) / given.images
     print(f"  vectorised    {1000 * fast:8.1f} ms an image, peak +{peak() - before:,.0f} MiB more")
     print(f"  ratio {slow / fast:.2f} (asked: 8)")

@@ -13,12 +13,12 @@ import time
 import torch
 from torch.nn import functional
 
-from holdfast import Model, Rows, Stream, Task, Training, recipes
-from holdfast.allocator import keep_freed_memory
-from holdfast.engine import Work
-from holdfast.events import Epoch
+from holdfast import Network, Rows, Setup, Stream, Task, Training, recipes
+from holdfast.core.allocator import keep_freed_memory
 from holdfast.learner import Learner, simplex_etf
 from holdfast.stream import suited, views
+from holdfast.train.events import Epoch
+from holdfast.train.runner import Run
 
 
 def made_up_stream(images: int) -> Stream:
@@ -35,10 +35,9 @@ def made_up_stream(images: int) -> Stream:
 
 def engine(recipe: str, stream: Stream, width: int, batch: int) -> float:
     """Images/s of the last epoch of the second task, where the past network takes part."""
-    work = Work(
-        recipes.make(recipe), stream, Training(epochs=2, batch=batch), model=Model(width=width)
-    )
-    return [event.rate for event in work.learn() if isinstance(event, Epoch)][-1]
+    setup = Setup(Training(epochs=2, batch=batch), Network(width=width))
+    work = Run(recipes.make(recipe), stream, setup)
+    return [event.rate for event in work.events() if isinstance(event, Epoch)][-1]
 
 
 def bare(recipe: str, stream: Stream, width: int, batch: int) -> float:

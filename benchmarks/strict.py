@@ -19,17 +19,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from holdfast import Protocol, Stream, Task, Training, recipes
-from holdfast.allocator import keep_freed_memory
-from holdfast.engine import Work
+from holdfast import Protocol, Setup, Stream, Task, Training, recipes
+from holdfast.cli.options import StreamOptions
+from holdfast.cli.run import cut, open_data
+from holdfast.core.allocator import keep_freed_memory
+from holdfast.core.rows import cat
 from holdfast.learner import outputs
 from holdfast.memory import NoMemory
 from holdfast.memory.meter import measure
 from holdfast.metrics import accuracies
-from holdfast.options import StreamOptions
-from holdfast.presets import Preset, preset
-from holdfast.readout import Lesson, LinearProbe
-from holdfast.stream.rows import cat
+from holdfast.readout import FitContext, LinearProbe
+from holdfast.recipes.presets import Preset, find_preset
+from holdfast.train.runner import Run
 
 READOUTS = (
     "mean,mean:drift=ridge,stale-gaussian,gaussian,gaussian:drift=translation,gaussian:drift=low_rank,"
@@ -56,12 +57,12 @@ def stream_of(given: argparse.Namespace, chosen: Preset) -> Stream:
     options = {"stream": given.stream, "data": given.data, "scenario": given.scenario}
     sizes = {"per_class": chosen.per_class, "test_per_class": chosen.test_per_class}
     plain = StreamOptions(**options, **sizes, validation=given.validation, tasks=given.tasks)
+    data = open_data(plain)
     if not given.warm:
-        return plain.make(chosen)
-    cut = ",".join(map(str, warm_cut(len(plain.make(chosen).names))))
-    return StreamOptions(
-        **options, **sizes, validation=given.validation, classes_per_task=cut
-    ).make(chosen)
+        return cut(data, plain, chosen)
+    cuts = ",".join(map(str, warm_cut(len(data.names))))
+    warm = StreamOptions(**options, **sizes, validation=given.validation, classes_per_task=cuts)
+    return cut(data, warm, chosen)
 
 
 def setting(text: str) -> tuple[str, object]:
@@ -77,13 +78,13 @@ def setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def all_data_probe(work: Work) -> float:
+def all_data_probe(work: Run) -> float:
     """Accuracy of a probe on every training row of every task: outside the protocol."""
     tasks = work.stream.tasks
     rows = cat([task.train for task in tasks])
     everything = Task(0, work.stream.seen(len(tasks) - 1), rows, rows[:1])
     probe, right, total = LinearProbe(), 0.0, 0
-    probe.fit(Lesson(work.learner, everything, NoMemory(), everything.classes))
+    probe.fit(FitContext(work.learner, everything, NoMemory(), everything.classes))
     for task in tasks:
         scores = probe.scores(outputs(work.learner, task.test))
         right += accuracies(scores, task.test.y, task.classes)[0] * len(task.test)
@@ -110,19 +111,12 @@ def learn(
         also = [HEAD, *also] if method.trains_head else also
     else:
         protocol, also = None, []
-    work = Work(
-        method,
-        stream,
-        training,
-        protocol,
-        also=also,
-        model=chosen.model,
-        seed=seed,
-    )
-    for _ in work.learn():
+    setup = Setup(training, chosen.network, protocol=protocol, also=tuple(also), seed=seed)
+    work = Run(method, stream, setup)
+    for _ in work.events():
         pass
     found = {name: 100 * r.class_il.final for name, r in work.result.readings.items()}
-    floats = {name: measure({"r": r}, None).floats for name, r in work.readouts.items()}
+    floats = {name: measure({"r": r}, None).floats for name, r in work.continual.readouts.items()}
     return found | {ALL: 100 * all_data_probe(work)}, floats
 
 
@@ -175,7 +169,9 @@ def main() -> None:
     parser.add_argument("--validation", type=float, default=0.0)
     given = parser.parse_args()
     keep_freed_memory()
-    chosen = preset(given.preset, given.stream)
+    chosen = find_preset(
+        given.preset, None if given.data or given.stream != "digits" else (1, 8, 8), given.stream
+    )
     stream, floats, found = stream_of(given, chosen), {}, {}
     started = time.perf_counter()
     for recipe in given.recipes.split(","):

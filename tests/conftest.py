@@ -1,17 +1,30 @@
 """Streams small enough to be learned in a second, and what the tests share."""
 
-import math
-
 import pytest
 import torch
 
+from holdfast.core.rows import Rows
+from holdfast.core.settings import Training
 from holdfast.learner import Learner, Output
-from holdfast.settings import Training
-from holdfast.stream.rows import Rows
-from holdfast.stream.source import digits, from_arrays, limit
+from holdfast.stream.source import digits, limit
 from holdfast.stream.split import class_incremental
+from holdfast.testing import small_stream, textures, vectors  # noqa: F401 - textures for others
 
-WAVES = ((0, 4), (4, 0), (0, 2), (2, 0), (2, 2), (4, 4))  # a texture a class, in cycles an image
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the long tail of the laws as well")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: the long tail of the laws, run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="of the long tail: run with --slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,46 +35,22 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def textures(each, seed):
-    """(N, 1, 8, 8) uint8: noisy gratings, ``each`` of every class, and their classes."""
-    generator = torch.Generator().manual_seed(seed)
-    place = torch.arange(8) / 8
-    turn = 2 * math.pi * torch.tensor(WAVES)
-    wave = (turn[:, :1, None] * place[:, None] + turn[:, 1:, None] * place).cos()
-    noise = torch.randn(len(WAVES), each, 8, 8, generator=generator)
-    x = (0.5 + 0.3 * wave[:, None] + 0.1 * noise).clamp(0, 1).flatten(0, 1)
-    y = torch.arange(len(WAVES)).repeat_interleave(each)
-    return (x * 255).round().to(torch.uint8)[:, None], y
-
-
-def vectors(each, seed):
-    """(N, 12) floats: six clouds, ``each`` of every class, and their classes."""
-    centres = 2 * torch.randn(6, 12, generator=torch.Generator().manual_seed(99))
-    y = torch.arange(6).repeat_interleave(each)
-    return centres[y] + torch.randn(len(y), 12, generator=torch.Generator().manual_seed(seed)), y
-
-
-def three_tasks(kind, each, test_each):
-    source = from_arrays(*kind(each, 0), *kind(test_each, 1), name=kind.__name__)
-    return class_incremental(source, 3)
-
-
 @pytest.fixture(scope="session")
 def tiny_stream():
     """3 tasks of 2 textures, 24 train and 10 test images a class."""
-    return three_tasks(textures, 24, 10)
+    return small_stream()
 
 
 @pytest.fixture(scope="session")
 def single_stream():
     """The same with one train image a class."""
-    return three_tasks(textures, 1, 10)
+    return small_stream(each=1)
 
 
 @pytest.fixture(scope="session")
 def vector_stream():
     """3 tasks of 2 clouds of feature vectors."""
-    return three_tasks(vectors, 24, 10)
+    return small_stream(vectors)
 
 
 @pytest.fixture(scope="session")

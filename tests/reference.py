@@ -1,5 +1,6 @@
 """Slow, independent twins of every formula: plain Python loops over lists, written from THEORY."""
 
+import itertools
 import math
 
 import torch
@@ -133,10 +134,14 @@ def feature_distillation(now, past, distance):
             dot(a, b) / math.sqrt(dot(a, a) * dot(b, b)) for a, b in zip(now, past, strict=True)
         ]
         return math.fsum(1 - c for c in angles) / n
-    mean = [math.fsum(column) / n for column in zip(*past, strict=True)]
-    spread = math.fsum((v - m) ** 2 for row in past for v, m in zip(row, mean))
     gap = math.fsum((a - b) ** 2 for x, y in zip(now, past, strict=True) for a, b in zip(x, y))
-    return gap / spread
+    return gap / n / spread(past)
+
+
+def spread(rows):
+    """mean ||h - mean h||^2."""
+    mean = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return math.fsum((v - m) ** 2 for row in rows for v, m in zip(row, mean)) / len(rows)
 
 
 def uniformity(z, t):
@@ -243,3 +248,115 @@ def kronecker_factors(learner, name, x, roots):
                 G = G + torch.outer(g[:, r, c], g[:, r, c])
     hook.remove()
     return A, G
+
+
+# learning rates (THEORY 12): every update of a task, written out
+
+
+def warmup_cosine(peak, epochs, batches, warmup):
+    """The rate of every update of a task: linear up to the warm-up's end, then half a cosine to 0."""
+    warmup, rates = min(warmup, epochs / 4), []
+    for update in range(epochs * batches):
+        p = (update + 0.5) / batches
+        if p < warmup:
+            rates.append(peak * p / warmup)
+        else:
+            done = (p - warmup) / (epochs - warmup)
+            rates.append(peak * (math.cos(math.pi * done) + 1) / 2)
+    return rates
+
+
+def levels(least, most):
+    """The narrowest of the ranges that hold two greys, by trying every one: (low, bits)."""
+    starts = [0] if least >= 0 else [-(2**k) for k in range(17)]
+    for bits in (8, 10, 12, 14, 16):
+        for low in starts:
+            if low <= least and most <= low + 2**bits - 1:
+                return low, bits
+    return None
+
+
+def grey(value, low, bits):
+    """One grey of a range as 0..255, rounded down."""
+    white = 2**bits - 1
+    inside = min(max(value - low, 0), white)
+    return int(255 * inside // white)
+
+
+def distinct(x, scale):
+    """Inputs apart by more than 0.05 of the scale, taken farthest first."""
+    rows = [(row / scale.view(-1, *(1,) * (row.ndim - 1))).flatten() for row in x]
+    gap = lambda a, b: math.sqrt(float(((a - b) ** 2).mean()))
+    taken = [0]
+    while True:
+        nearest = [min(gap(row, rows[t]) for t in taken) for row in rows]
+        place = max(range(len(rows)), key=lambda i: nearest[i])
+        if not nearest[place] > 0.05:
+            return len(taken)
+        taken.append(place)
+
+
+def imprint(x, weight, bias):
+    """Row and bias of a head for a class of few inputs."""
+    mean = sum(x) / len(x)
+    length = sum(float(w.norm()) for w in weight) / len(weight) * max(0.5, 1 / len(x))
+    row = length * mean / float(mean.norm())
+    gaps = sorted(max(float(w @ v + b) for w, b in zip(weight, bias)) - float(row @ v) for v in x)
+    half = len(gaps) // 2
+    return row, gaps[half] if len(gaps) % 2 else (gaps[half - 1] + gaps[half]) / 2
+
+
+def sign_test(lost, gained):
+    """How many of all coin throws lose at least as often."""
+    throws = list(itertools.product([0, 1], repeat=lost + gained))
+    return sum(sum(t) >= lost for t in throws) / len(throws)
+
+
+def comparable(x):
+    """Standardised rows; images in 8 x 8 means first."""
+    if x.ndim == 4:
+        x = x.double() / 255 if x.dtype == torch.uint8 else x.double()
+        n, c, h, w = x.shape
+        x = torch.stack([
+            torch.stack([x[i, j, a * h // 8 : (a + 1) * h // 8, b * w // 8 : (b + 1) * w // 8].mean()
+                         for j in range(c) for a in range(8) for b in range(8)])
+            for i in range(n)
+        ])  # fmt: skip
+    x = x.double()
+    return ((x - x.mean(0)) / x.std(0, correction=0)).float()
+
+
+def gap(a, b):
+    """Squared distance."""
+    return float(((a.double() - b.double()) ** 2).sum())
+
+
+def within(a, y):
+    """Mean squared distance from the class's mean."""
+    total = 0.0
+    for k in set(y):
+        group = [row for row, label in zip(a, y) if label == k]
+        mean = sum(group) / len(group)
+        total += sum(gap(row, mean) for row in group)
+    return total / len(a)
+
+
+def nearly_same(a, b, near):
+    """For each row the nearest one at most so far, among b or its earlier ones; else -1."""
+    out = []
+    for i, row in enumerate(a):
+        gaps = [gap(row, other) for other in (a[:i] if b is None else b)]
+        best = min(range(len(gaps)), key=lambda j: gaps[j], default=-1)
+        out.append(best if best >= 0 and gaps[best] <= near else -1)
+    return out
+
+
+def other_class(a, y, k=5, agree=4):
+    """The class of enough of the k nearest others, where it is not the row's own; else -1."""
+    out = []
+    for i, row in enumerate(a):
+        others = sorted((j for j in range(len(a)) if j != i), key=lambda j: gap(row, a[j]))[:k]
+        near = [y[j] for j in others]
+        common = max(sorted(set(near)), key=near.count)
+        out.append(common if near.count(common) >= agree and common != y[i] else -1)
+    return out

@@ -17,10 +17,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from holdfast import HoldfastClassifier, Method
-from holdfast.continual import Continual
-from holdfast.errors import DivergedError, HoldfastError
+from holdfast.core.errors import DivergedError, HoldfastError
 from holdfast.loss import CrossEntropy
-from holdfast.stream.pictures import stacked
+from holdfast.stream.pixels import stacked
+from holdfast.train.continual import Continual
 
 SMALL = {"epochs": 2, "width": 8, "device": "cpu", "random_state": 0}
 
@@ -65,7 +65,9 @@ def test_it_passes_scikit_learns_checks():
 
 
 @pytest.mark.parametrize(
-    "load, least", [(load_iris, 0.9), (load_wine, 0.93), (load_digits, 0.95)], ids=lambda v: str(v)
+    "load, least",
+    [(load_iris, 0.9), (load_wine, 0.93), (load_digits, 0.95)],
+    ids=["iris", "wine", "digits"],
 )
 def test_the_defaults_learn_tables(load, least):
     x, y = load(return_X_y=True)
@@ -80,7 +82,7 @@ def test_a_class_a_call_on_a_table_of_any_scale():
     for k in range(3):
         model.partial_fit(x[y == k], y[y == k])
     assert model.score(test_x, test_y) >= 0.9
-    assert model.holdings_.images == 0 and len(model.continual_.notes) == 3
+    assert model.holdings_.images == 0 and len(model.continual_.progress.notes) == 3
 
 
 def test_new_old_and_mixed_string_classes():
@@ -119,7 +121,7 @@ def test_each_call_is_learned_as_the_parameters_say_then():
     x, y = clouds(classes=2)
     model = small().partial_fit(x, y)
     model.set_params(epochs=5).partial_fit(x, y)
-    assert [note.epochs for note in model.continual_.notes] == [2, 5]
+    assert [note.epochs for note in model.continual_.progress.notes] == [2, 5]
 
 
 def test_declared_classes_are_columns_and_others_may_still_come():
@@ -162,9 +164,11 @@ def test_pil_images_of_any_mode_and_turn():
     model = small().fit(mixed, y)
     assert model.shape_in_ == (3, 8, 8)
     np.testing.assert_array_equal(
-        stacked([turned])[0].numpy(), np.asarray(mixed[0].rotate(180)).transpose(2, 0, 1)
+        stacked([turned])[0][0].numpy(), np.asarray(mixed[0].rotate(180)).transpose(2, 0, 1)
     )
-    with pytest.raises(ValueError, match=r"image 1 cannot be read \(its pixels are floats"):
+    with pytest.raises(
+        ValueError, match=r"image 1 cannot be read \(its pixels are floating-point numbers"
+    ):
         model.predict([images[0], images[0].convert("F")])
 
 
@@ -247,8 +251,8 @@ def test_a_call_that_diverges_leaves_the_classifier_in_use():
         ({"parameters": {"tua": 1.0}}, "tua"),
         ({"lr": -1.0}, "lr must be positive"),
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"epochs": 2.5}, "epochs must be a whole number, not 2.5"),
-        ({"lr": "fast"}, "lr must be a number, not 'fast'"),
+        ({"epochs": 2.5}, "epochs cannot be 2.5: it must be a whole number"),
+        ({"lr": "fast"}, "lr cannot be 'fast': it must be a number"),
         ({"readout": "probe"}, "the protocol strict keeps none"),
         ({"backbone": "resnet18"}, "does not take inputs of shape"),
         ({"recipe": Method(CrossEntropy()), "parameters": {"a": 1}}, "belong to a recipe by name"),

@@ -3,47 +3,84 @@
 A method is a value composed of parts: what is learned (`loss`), what is held fast (`anchor`), what
 is remembered (`memory`) and how classes are decided (`readout`). One loop (`run`) learns a stream
 with it and returns a `Result` that says what was stored, seen and measured.
+
+Every name is imported when it is first used: ``import holdfast`` itself loads nothing.
 """
 
-import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Threads that wait by spinning slow a busy machine down many times over; this must stand before
-# torch starts them, and leaves a choice already made alone.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from holdfast import anchor, learner, loss, memory, metrics, readout, recipes, stream
-from holdfast.continual import Continual
-from holdfast.engine import run
-from holdfast.errors import ConfigError, DataError, DivergedError, HoldfastError, ProtocolError
-from holdfast.events import Epoch, TaskDone
-from holdfast.memory import Protocol
-from holdfast.method import Method
-from holdfast.result import Result
-from holdfast.settings import Machine, Model, Training
-from holdfast.step import Part, Step
-from holdfast.stream import Rows, Stream, Task
+from holdfast.core.threads import wait_quietly
 
 if TYPE_CHECKING:
+    from holdfast import anchor, learner, loss, memory, metrics, readout, recipes, stream
+    from holdfast.core.errors import (
+        ConfigError,
+        DataError,
+        DivergedError,
+        HoldfastError,
+        PluginError,
+        ProtocolError,
+        StoreError,
+    )
+    from holdfast.core.rows import Rows
+    from holdfast.core.settings import Machine, Network, Training
+    from holdfast.core.step import Part, Step
     from holdfast.estimator import HoldfastClassifier
+    from holdfast.memory import Protocol
+    from holdfast.recipes.method import Method
+    from holdfast.stream import Stream, Task
+    from holdfast.train.continual import Continual
+    from holdfast.train.events import STOP, Epoch, TaskDone
+    from holdfast.train.result import Result
+    from holdfast.train.runner import run
+    from holdfast.train.setup import Setup
+
+wait_quietly()
+
+_ROOMS = ("anchor", "learner", "loss", "memory", "metrics", "readout", "recipes", "stream")
+_HOMES = {  # which module has which names
+    "core.errors": "ConfigError DataError DivergedError HoldfastError PluginError ProtocolError StoreError",
+    "core.rows": "Rows",
+    "core.settings": "Machine Network Training",
+    "core.step": "Part Step",
+    "estimator": "HoldfastClassifier",
+    "memory": "Protocol",
+    "recipes.method": "Method",
+    "stream": "Stream Task",
+    "train.continual": "Continual",
+    "train.events": "STOP Epoch TaskDone",
+    "train.result": "Result",
+    "train.runner": "run",
+    "train.setup": "Setup",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    """The classifier on first use: it brings scikit-learn, which takes a second to load."""
-    if name == "HoldfastClassifier":
-        from holdfast.estimator import HoldfastClassifier
+    """A room, or a name from the module that has it, on first use."""
+    if name in _ROOMS:
+        return import_module(f"holdfast.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'holdfast' has no attribute '{name}'")
+    value = getattr(import_module(f"holdfast.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return HoldfastClassifier
-    raise AttributeError(f"module 'holdfast' has no attribute '{name}'")
+
+def __dir__() -> list[str]:
+    """Every name, whether it was used or not."""
+    return sorted({*globals(), *__all__})
 
 
 # in the order the data flows: stream -> learner -> loss, anchor -> memory -> readout -> result
 __all__ = [  # noqa: RUF022
     "stream", "Rows", "Task", "Stream",
-    "learner", "Model",
+    "learner",
     "Step", "Part", "loss", "anchor", "memory", "Protocol", "readout",
-    "Method", "recipes", "Training", "Machine", "Continual", "run",
-    "Epoch", "TaskDone", "metrics", "Result",
+    "Method", "recipes", "Setup", "Training", "Network", "Machine", "Continual", "run",
+    "Epoch", "TaskDone", "STOP", "metrics", "Result",
     "HoldfastClassifier",
-    "HoldfastError", "ConfigError", "DataError", "DivergedError", "ProtocolError",
+    "HoldfastError", "ConfigError", "DataError", "DivergedError", "PluginError", "ProtocolError",
+    "StoreError",
 ]  # fmt: skip

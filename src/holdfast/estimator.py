@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +15,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from holdfast.continual import Continual
-from holdfast.errors import ConfigError, DataError, unknown
-from holdfast.memory.protocol import Kind, Protocol
-from holdfast.method import Method
-from holdfast.presets import QUICK
-from holdfast.recipes import make
-from holdfast.settings import Machine, Model, Training
+from holdfast.core.errors import ConfigError, DataError
+from holdfast.recipes.frozen import asks_training, usual_recipe
+from holdfast.recipes.method import Method
 from holdfast.stream.arrays import inputs
-from holdfast.stream.labels import labels_of, one_kind, plain
-from holdfast.stream.pictures import stacked
-from holdfast.stream.sets import views_named
+from holdfast.stream.labels import labels_of, one_kind, plain, union
+from holdfast.stream.levels import Levels
+from holdfast.stream.pixels import unpacked
+from holdfast.train.blueprint import Blueprint
+from holdfast.train.continual import Continual
+from holdfast.train.setup import Setup
 
 Images = Sequence[Image.Image]
 
@@ -50,8 +47,12 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         ([0, 1, 2], 0)
 
     Args:
-        recipe: name of a recipe, or a `Method` of your own.
-        parameters: of a named recipe, over those of the preset ``quick``.
+        recipe: name of a recipe, perhaps with settings (``fnc2:tau=0.5``), or a `Method` of your own.
+            auto takes frozen, whose statistics no order of the data changes, for feature vectors and
+            pretrained backbones; and fnc2_strict, which trains a network, for images, and where a
+            parameter says how to train or to store.
+        parameters: of a named recipe, over those of the preset (``quick`` for vectors and images of up
+            to 16 pixels, else ``desk``, as on the command line).
         epochs: passes over the data of a task; None takes the preset's for the recipe.
         first_epochs: the same for the first task; None takes the preset's, or ``epochs`` if given.
         batch: samples of a step; None takes the preset's. For recipes that train a head, a table of
@@ -78,7 +79,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        recipe: str | Method = "fnc2_strict",
+        recipe: str | Method = "auto",
         *,
         parameters: Mapping[str, Any] | None = None,
         epochs: int | None = None,
@@ -146,12 +147,12 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[order[scores.argmax(1)]]
 
     def predict_proba(self, X: ArrayLike | Tensor | Images) -> np.ndarray:
-        """(N, K) calibrated probabilities, a column a class of ``classes_``; each row sums to 1."""
+        """(N, K) softmax of the scores by the fitted temperature, a column a class; rows sum to 1."""
         scores, order = self._scores(X)
-        found = np.zeros((len(scores), len(self.classes_)))
+        table = np.zeros((len(scores), len(self.classes_)))
         readout = self.continual_.readouts[self.continual_.readout]
-        found[:, order] = readout.calibrated(torch.from_numpy(scores).double()).cpu().numpy()
-        return found
+        table[:, order] = readout.probabilities_of(torch.from_numpy(scores).double()).cpu().numpy()
+        return table
 
     def score(
         self, X: ArrayLike | Tensor | Images, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -173,7 +174,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             raise
 
     def _learn(self, X: Any, y: Any, declared: Any, fresh: bool) -> HoldfastClassifier:
-        x, y = self._inputs(X, fresh), labels_of(y)
+        (x, levels), y = self._inputs(X, fresh), labels_of(y)
         if len(x) != len(y):
             raise DataError(f"X has {len(x)} rows and y has {len(y)}: they must match.")
         known = np.empty(0, y.dtype) if fresh else self.classes_
@@ -181,69 +182,63 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         if declared is not None:
             declared = labels_of(declared)
             one_kind(declared, y)
-            strange = np.setdiff1d(y, declared)
-            if len(strange):
-                raise DataError(
-                    f"label {strange.tolist()[0]!r} is in y but not in classes: add it there."
-                )
-            known = np.union1d(known, declared)
+            strange = sorted(set(y.tolist()) - set(declared.tolist()))
+            if strange:
+                raise DataError(f"label {strange[0]!r} is in y but not in classes: add it there.")
+            known = union(known, declared)
         shape = tuple(x.shape[1:])
         if fresh:
             core = self._core(shape, 0 if declared is None else len(declared))
         else:
             core = copy.deepcopy(self.continual_)
-            core.training = self._training(core.method.name)
-        for _ in core.learn(core.arrive(x, plain(y))):
-            pass
-        self.continual_, self.shape_in_ = core, shape
+            setup = Setup.of(core.method, "auto", shape, **self._training())
+            core.train_as(setup.training)
+        core.learn(core.arrive(x, plain(y)))
+        self.continual_, self.shape_in_, self._levels = core, shape, levels
         self.n_features_in_ = int(np.prod(shape))
-        self.classes_ = np.union1d(known, y)
+        self.classes_ = union(known, y)
         self.holdings_ = core.holdings
         return self
 
     def _core(self, shape: tuple[int, ...], classes: int) -> Continual:
         """The learner that the parameters ask for."""
-        for name in ("images", "width", "tune_layers"):
-            _number(name, getattr(self, name))
-        method = self.recipe
-        if not isinstance(method, Method):
-            given = dict(self.parameters or {})
-            method = make(str(method), **(dict(QUICK.recipes.get(str(method), {})) | given))
-        elif self.parameters:
-            raise ConfigError(
-                "parameters belong to a recipe by name: set them in the Method itself."
-            )
-        protocol = method.protocol
-        if self.protocol != "auto":
-            if self.protocol not in get_args(Kind):
-                raise unknown("protocol", str(self.protocol), (*get_args(Kind), "auto"))
-            protocol = Protocol(self.protocol, self.images)  # type: ignore[arg-type]
-        seed = int(check_random_state(self.random_state).randint(2**31))
-        return Continual(
-            method,
-            shape,
-            self._training(method.name),
-            protocol,
-            self.readout,
-            model=Model(self.backbone, self.width, tune_layers=self.tune_layers),
-            machine=Machine(self.device),
-            augment=views_named(self.augment, shape, method.views),
-            seed=seed,
-            classes=classes,
+        recipe = self.recipe
+        if recipe == "auto":
+            recipe = usual_recipe(shape, self.backbone, asks_training(self))
+        if isinstance(recipe, Method):
+            if self.parameters:
+                raise ConfigError(
+                    "parameters belong to a recipe by name: set them in the Method itself."
+                )
+            setup = Setup.of(recipe, "auto", shape, **self._settings())
+            return Continual(recipe, shape, setup, classes)
+        blueprint = Blueprint.of(
+            str(recipe), shape, "auto", dict(self.parameters or {}), **self._settings()
         )
+        return Continual(blueprint.method(), shape, blueprint.setup, classes)
 
-    def _training(self, recipe: str) -> Training:
-        first = self.first_epochs if self.first_epochs is not None else self.epochs
-        given = {"epochs": self.epochs, "first_epochs": first, "batch": self.batch, "lr": self.lr}
-        for name, value in given.items():
-            _number(name, value)
-        told = {name: value for name, value in given.items() if value is not None}
-        return replace(QUICK.training_of(recipe), **told)
+    def _settings(self) -> dict[str, Any]:
+        """The parameters that say how learning goes; None leaves the preset's."""
+        names = (
+            "protocol",
+            "images",
+            "readout",
+            "backbone",
+            "width",
+            "tune_layers",
+            "augment",
+            "device",
+        )
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        return {name: getattr(self, name) for name in names} | self._training() | {"seed": seed}
 
-    def _inputs(self, X: Any, fresh: bool) -> Tensor:
-        """Inputs as they rest: uint8 pixels or float32 features."""
-        if isinstance(X, (list, tuple)):
-            X = stacked(X) if len(X) and isinstance(X[0], Image.Image) else np.asarray(X)
+    def _training(self) -> dict[str, Any]:
+        names = ("epochs", "first_epochs", "batch", "lr")
+        return {name: getattr(self, name) for name in names}
+
+    def _inputs(self, X: Any, fresh: bool) -> tuple[Tensor, Levels | None]:
+        """Inputs as they rest, uint8 pixels or float features; and the range of deep greys."""
+        X, levels = unpacked(X, None if fresh else getattr(self, "_levels", None))
         if not isinstance(X, Tensor) and getattr(X, "ndim", 2) not in (3, 4):
             X = validate_data(self, X, reset=fresh, dtype="numeric")
         elif fresh:
@@ -254,19 +249,12 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
                 f"X has inputs of shape {tuple(x.shape[1:])}, but the first task's had "
                 f"{self.shape_in_}: all must have one shape."
             )
-        return x
+        return x, levels
 
     def _scores(self, X: ArrayLike | Tensor | Images) -> tuple[np.ndarray, np.ndarray]:
         """(N, K) scores of the classes seen, in order of arrival, and each one's place in classes_."""
         check_is_fitted(self, "continual_")
-        x = self._inputs(X, fresh=False)
+        x, _ = self._inputs(X, fresh=False)
         scores = self.continual_.scores(x).cpu().numpy()
         place = {label: k for k, label in enumerate(plain(self.classes_))}
         return scores, np.array([place[label] for label in self.continual_.labels])
-
-
-def _number(name: str, value: object) -> None:
-    kind = Real if name == "lr" else Integral
-    if value is not None and not isinstance(value, kind):
-        right = "a number" if name == "lr" else "a whole number"
-        raise ConfigError(f"{name} must be {right}, not {value!r}.")

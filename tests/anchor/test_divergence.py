@@ -1,6 +1,8 @@
 """Divergences: values, what they are zero for, their strength near equality, and extreme logits."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -9,8 +11,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import reference
-from holdfast.anchor import DIVERGENCES, balanced_kl, divergence, f_divergence, forward_kl
-from holdfast.errors import ConfigError
+from holdfast.anchor import DIVERGENCES, balanced_kl, f_divergence, forward_kl, make_divergence
+from holdfast.core.errors import ConfigError
 
 CONSTANT = dict.fromkeys(DIVERGENCES, 1.0) | {"jensen_shannon": 0.25, "hellinger": 0.5}  # f''(1)
 
@@ -162,6 +164,27 @@ def test_a_class_the_past_gives_nothing_counts_nothing_forward():
 
 def test_bad_names_and_shares_are_refused():
     with pytest.raises(ConfigError, match="unknown divergence 'forward': did you mean"):
-        divergence("forward")
+        make_divergence("forward")
     with pytest.raises(ConfigError, match="must lie in"):
         balanced_kl(logits(), logits(), share=0.4)
+
+
+def chi_square(u):
+    return (u - 1) ** 2
+
+
+@pytest.mark.parametrize("by", [*DIVERGENCES.values(), f_divergence(chi_square)])
+def test_a_divergence_survives_pickling_and_copying(by):
+    past, now = logits(0), logits(1)
+    for again in (pickle.loads(pickle.dumps(by)), copy.deepcopy(by)):
+        assert torch.equal(again(past, now, True), by(past, now, True))
+
+
+def test_a_divergence_is_written_with_its_settings():
+    past, now = logits(0), logits(1)
+    assert make_divergence("hellinger") is DIVERGENCES["hellinger"]
+    found = make_divergence("balanced_kl:share=0.6")(past, now, False)
+    assert_close(found, balanced_kl(past, now, share=0.6))
+    assert not torch.equal(found, balanced_kl(past, now))
+    with pytest.raises(ConfigError, match="parameter of the divergence balanced_kl 'shear'"):
+        make_divergence("balanced_kl:shear=0.6")

@@ -16,17 +16,18 @@ from holdfast.anchor import (
     distillation,
     f_divergence,
 )
-from holdfast.engine import Work
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.rows import Rows
+from holdfast.core.settings import Machine, Network, Training
+from holdfast.core.step import Step
 from holdfast.learner import Learner, Output
 from holdfast.loss import CrossEntropy
 from holdfast.memory import Protocol
-from holdfast.method import Method
 from holdfast.recipes import make
-from holdfast.settings import Machine, Model, Training
-from holdfast.step import Step
-from holdfast.stream.rows import Rows
+from holdfast.recipes.method import Method
 from holdfast.stream.task import Task
+from holdfast.train.runner import Run
+from holdfast.train.setup import Setup
 
 CONSTANT = dict.fromkeys(DIVERGENCES, 1.0) | {"jensen_shannon": 0.25, "hellinger": 0.5}
 
@@ -176,11 +177,9 @@ def given(n, stream, other=True):
 
 
 def learned(method, stream, protocol):
-    work = Work(
-        method, stream, Training(epochs=1, batch=16), protocol,
-        model=Model(width=4), machine=Machine("cpu"),
-    )  # fmt: skip
-    for _ in work.learn():
+    setup = Setup(Training(epochs=1, batch=16), Network(width=4), Machine("cpu"), protocol=protocol)
+    work = Run(method, stream, setup)
+    for _ in work.events():
         pass
     return work
 
@@ -197,7 +196,7 @@ def test_given_rows_are_asked_and_counted_as_stored(tiny_stream):
     work = learned(method, tiny_stream, Protocol("buffer", 12))
     assert asked == [(task, True, False) for task in (1, 2) for _ in range(4)]  # 50 rows by 13
     assert work.result.tasks[-1].holdings.images == 12  # the given ten, and two of the stream
-    assert len(work.memory) == 2
+    assert len(work.continual.memory) == 2
     exact = learned(method, tiny_stream, Protocol("buffer", 10))
     assert exact.result.tasks[-1].holdings.images == 10
 
@@ -211,7 +210,7 @@ def test_given_rows_need_a_protocol_that_allows_them(protocol, tiny_stream):
 
 def test_given_rows_are_brought_by_one_term(tiny_stream):
     brought, also = (LogitDistillation(rows=given(4, tiny_stream)) for _ in range(2))
-    with pytest.raises(ConfigError, match="2 terms are given rows"):
+    with pytest.raises(ConfigError, match="2 terms bring rows"):
         learned(Method(CrossEntropy(), [brought + also]), tiny_stream, Protocol("buffer", 9))
     with pytest.raises(ConfigError, match="no term was given any rows"):
         learned(Method(CrossEntropy(), [LogitDistillation(on="given")]), tiny_stream, Protocol())
@@ -329,13 +328,13 @@ def head_of(k):
 def test_new_rows_are_scaled_to_the_mean_norm_of_the_old():
     learner, rule = head_of(3), WeightAligning()
     before = learner.head.weight.detach().clone()
-    rule.consolidate(learner, task_of(table_of(torch.zeros(3, 3), [0, 1, 2])))
+    rule.adjust(learner, task_of(table_of(torch.zeros(3, 3), [0, 1, 2])))
     assert torch.equal(learner.head.weight, before)  # nothing is old yet
     learner.head.grow(5)
     with torch.no_grad():
         learner.head.weight[3:] *= 7
     before, bias = learner.head.weight.detach().clone(), learner.head.bias.detach().clone()
-    rule.consolidate(learner, task_of(table_of(torch.zeros(2, 3), [3, 4]), 1))
+    rule.adjust(learner, task_of(table_of(torch.zeros(2, 3), [3, 4]), 1))
     after = learner.head.weight.detach()
     norms = [math.sqrt(sum(v * v for v in row)) for row in before.tolist()]
     ratio = (sum(norms[:3]) / 3) / (sum(norms[3:]) / 2)
@@ -348,20 +347,20 @@ def test_classes_that_come_again_are_left_alone():
     learner, rule = head_of(2), WeightAligning()
     for index in range(2):
         before = learner.head.weight.detach().clone()
-        rule.consolidate(learner, task_of(table_of(torch.zeros(2, 3), [0, 1]), index))
+        rule.adjust(learner, task_of(table_of(torch.zeros(2, 3), [0, 1]), index))
         assert torch.equal(learner.head.weight, before)
 
 
 def test_aligning_remembers_in_a_fresh_object():
     rule, fresh = WeightAligning(), WeightAligning()
-    rule.consolidate(head_of(2), task_of(table_of(torch.zeros(2, 3), [0, 1])))
+    rule.adjust(head_of(2), task_of(table_of(torch.zeros(2, 3), [0, 1])))
     fresh.load_state_dict(rule.state_dict())
     assert fresh.known == rule.known == (0, 1)
 
 
 def test_the_past_is_the_aligned_network(tiny_stream):
     work = learned(make("lwf_wa"), tiny_stream, Protocol())
-    norms = work.past.head.weight.norm(dim=1)
+    norms = work.continual.past.head.weight.norm(dim=1)
     assert_close(norms[:4].mean(), norms[4:].mean())
 
 

@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 import reference
 from holdfast.anchor import relation_distillation
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 from holdfast.learner import simplex_etf
 
 

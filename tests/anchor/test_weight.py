@@ -21,24 +21,26 @@ from holdfast.anchor import (
     Rule,
     SynapticIntelligence,
     Unit,
+    WeightAligning,
     edited,
 )
 from holdfast.anchor.prior import Anchored
+from holdfast.core.errors import ConfigError, DivergedError
+from holdfast.core.rows import Rows
+from holdfast.core.settings import Machine, Network
+from holdfast.core.step import Step
 from holdfast.curvature.layout import layout_of
 from holdfast.curvature.matrix import Diagonal, Full
 from holdfast.curvature.persample import weights_of
-from holdfast.engine import Work
-from holdfast.errors import ConfigError, DivergedError
 from holdfast.learner import Learner
 from holdfast.loss import CrossEntropy
-from holdfast.method import Method
 from holdfast.recipes import make
-from holdfast.settings import Machine, Model
-from holdfast.step import Step
-from holdfast.stream.rows import Rows
+from holdfast.recipes.method import Method
 from holdfast.stream.task import Task
+from holdfast.train.runner import Run
+from holdfast.train.setup import Setup
 
-SMALL = {"model": Model(width=4), "machine": Machine("cpu")}
+SMALL = {"network": Network(width=4), "machine": Machine("cpu")}
 
 
 class Point(nn.Module):
@@ -60,7 +62,7 @@ class Given(Importance):
         self.matrices, self.summed = matrices, summed
         self.structure = "diagonal" if matrices[0].ndim == 1 else "full"
 
-    def of(self, learner, task, layout):
+    def measure(self, learner, task, layout):
         H = self.matrices[task.index]
         return (Diagonal if H.ndim == 1 else Full)(layout, H)
 
@@ -78,8 +80,8 @@ def step_of(learner, lr=0.1, size=0):
 
 
 def learn(method, stream, training):
-    work = Work(method, stream, training, **SMALL)
-    events = list(work.learn())
+    work = Run(method, stream, Setup(training, **SMALL))
+    events = list(work.events())
     return work, events
 
 
@@ -170,14 +172,14 @@ def test_the_first_task_is_not_held_and_the_log_shows_the_ratio(tiny_stream, tin
 @pytest.mark.parametrize("name, posts", [("ewc", 2), ("online_ewc", 1)])
 def test_ewc_is_its_twin_on_the_same_step(name, posts, tiny_stream, tiny_training):
     work, _ = learn(make(name, weight=3.0), tiny_stream, tiny_training)
-    anchor = work.method.terms[-1]
-    kept = anchor.prior.posts
+    anchor = work.continual.method.terms[-1]
+    kept = anchor.prior.quadratics
     assert len(kept) == posts + (name == "ewc")
     layout = kept[-1].layout
     (newest, H), before = (kept[-1].centre, kept[-1].H.values), work.learner
     assert torch.equal(newest, layout.flat(weights_of(before)))
     if name == "ewc":
-        assert_close(H, Curvature().of(before, tiny_stream[2], layout).values)
+        assert_close(H, Curvature().measure(before, tiny_stream[2], layout).values)
     moved = copy.deepcopy(work.learner)
     with torch.no_grad():
         for p in moved.parameters():
@@ -223,8 +225,8 @@ def test_synaptic_intelligence_is_the_loop():
         for o, x, y in zip(omega, start.tolist(), end.tolist(), strict=True)
     ]
     assert max(expected) > 0.001
-    assert_close(anchor.prior.posts[0].H.values, torch.tensor(expected), rtol=1e-3, atol=1e-6)
-    assert path.start == path.omega == path.g == {}
+    assert_close(anchor.prior.quadratics[0].H.values, torch.tensor(expected), rtol=1e-3, atol=1e-6)
+    assert path.moved == path.omega == {}
 
 
 def test_the_path_integral_needs_its_rule(tiny_stream, tiny_training):
@@ -243,7 +245,7 @@ class Parabola(Given):
         super().__init__(*matrices, summed=True)
         self.minima = minima
 
-    def slope(self, learner, task, layout):
+    def gradient(self, learner, task, layout):
         return self.matrices[task.index] @ (learner.head.weight.detach() - self.minima[task.index])
 
 
@@ -275,12 +277,12 @@ def test_the_slope_is_the_gradient_of_the_summed_loss_and_the_diagnostics_say_it
     named = {n: p.grad for n, p in learner.named_parameters() if p.grad is not None}
     layout = anchor.prior.layout(learner)
     expected = layout.flat(named)
-    assert_close(Curvature().slope(learner, task, layout), expected)
+    assert_close(Curvature().gradient(learner, task, layout), expected)
     anchor.consolidate(learner, task)
     told = anchor.diagnostics(learner, task)
-    assert told["slope"] == pytest.approx(float(expected.norm())) and told["slope"] > 0.1
-    top = anchor.prior.posts[0].H.values.max()
-    assert told["steepest"] == pytest.approx(float(top)) and told["weights"] == layout.size
+    assert told["gradient"] == pytest.approx(float(expected.norm())) and told["gradient"] > 0.1
+    top = anchor.prior.quadratics[0].H.values.max()
+    assert told["max_eigenvalue"] == pytest.approx(float(top)) and told["weights"] == layout.size
     with pytest.raises(ConfigError, match="needs a curvature, and Unit is of no loss"):
         Quadratic(Unit(), linear=True)
 
@@ -314,7 +316,7 @@ def test_the_proximal_step_is_the_minimum_it_is_defined_by(per_task):
     with edited([rule], learner, step_of(learner, lr)):
         torch.optim.SGD(learner.parameters(), lr).step()
     u, found = before - lr * g, learner.head.weight.detach()
-    posts = rule.prior.posts
+    posts = rule.prior.quadratics
     slope = (found - u) / lr  # of |w - u|^2 / (2 lr), which the quadratics' slope must cancel
     for post in posts:
         n = len(post.centre)
@@ -330,7 +332,7 @@ def test_the_proximal_anchor_survives_where_the_penalty_diverges(tiny_stream, ti
     rule = Proximal(**heavy)
     work, _ = learn(Method(CrossEntropy(), [rule]), tiny_stream, tiny_training)
     assert work.result.status == "complete"
-    post = work.method.rules[0].prior.posts[0]
+    post = work.continual.method.rules[0].prior.quadratics[0]
     assert bool(post.centre.isfinite().all())
     backbone = {n for n in post.layout.shapes if n.startswith("backbone")}
     assert backbone and all(bool(p.isfinite().all()) for p in work.learner.parameters())
@@ -340,9 +342,9 @@ def test_a_heavy_proximal_anchor_keeps_the_backbone_in_place(tiny_stream, tiny_t
     centres = []
 
     class Noted(Proximal):
-        def consolidate(self, learner, task):
-            super().consolidate(learner, task)
-            centres.append(self.prior.posts[-1].layout.split(self.prior.posts[-1].centre))
+        def consolidate(self, learner, task, past=None):
+            super().consolidate(learner, task, past)
+            centres.append(self.prior.quadratics[-1].layout.split(self.prior.quadratics[-1].centre))
 
     def travelled(weight):
         centres.clear()
@@ -378,7 +380,7 @@ def test_variants_run_and_another_weight_gives_another_network(
 ):
     work, _ = learn(make(name, **options), tiny_stream, tiny_training)
     other, _ = learn(make(name, **options | {"weight": 5.0}), tiny_stream, tiny_training)
-    anchor = next(a for a in work.method.anchors if isinstance(a, Anchored))
+    anchor = next(a for a in work.continual.method.anchors if isinstance(a, Anchored))
     norms = [n for n in anchor.covered(work.learner) if ".layers.1." in n]
     assert bool(norms) == options.get("norm", True)
     a, b = (w.learner.head.weight for w in (work, other))
@@ -392,7 +394,7 @@ def test_a_contrastive_method_may_be_held_by_the_likelihood_it_names(tiny_stream
     work, events = learn(replace(plain, anchors=anchors), tiny_stream, tiny_training)
     assert events[-1].result.status == "complete"
     assert events[-2].records["quadratic"] > 0
-    covered = work.method.terms[-1].covered(work.learner)
+    covered = work.continual.method.terms[-1].covered(work.learner)
     assert "projector.2.weight" in covered and "head.weight" not in covered
 
 
@@ -403,9 +405,9 @@ def test_a_summed_curvature_does_not_depend_on_how_the_past_was_cut():
     tasks = [task_of(t) for t in range(3)]
     for task in tasks:
         anchor.consolidate(learner, task)
-    total = sum(Curvature().of(learner, task, layout).values for task in tasks)
+    total = sum(Curvature().measure(learner, task, layout).values for task in tasks)
     assert float(total.max()) > 0
-    assert_close(anchor.prior.posts[0].H.values, total)
+    assert_close(anchor.prior.quadratics[0].H.values, total)
 
 
 # state
@@ -439,17 +441,17 @@ def test_state_survives_into_fresh_objects_bit_for_bit(kind, tiny_stream, tiny_t
     else:
         work, _ = learn(made(), tiny_stream, tiny_training)
         learner, method = work.learner, made()
-        parts = (work.method, method)
+        parts = (work.continual.method, method)
         anchor, fresh = (
             [*m.terms, *m.rules][-1 if m.rules and kind == "proximal" else 1] for m in parts
         )
     fresh.load_state_dict(copy.deepcopy(anchor.state_dict()))
-    assert len(fresh.prior.posts) == len(anchor.prior.posts) > 0
-    for a, b in zip(anchor.prior.posts, fresh.prior.posts):
+    assert len(fresh.prior.quadratics) == len(anchor.prior.quadratics) > 0
+    for a, b in zip(anchor.prior.quadratics, fresh.prior.quadratics):
         assert a.layout == b.layout
         assert torch.equal(a.centre, b.centre)
         assert_close(a.H.tensors(), b.H.tensors(), rtol=0, atol=0)
-    assert fresh.prior.steepest == anchor.prior.steepest
+    assert fresh.prior.max_eigenvalue == anchor.prior.max_eigenvalue
     if not isinstance(fresh, Rule):
         with torch.no_grad():
             for p in learner.parameters():
@@ -461,10 +463,58 @@ def test_state_survives_into_fresh_objects_bit_for_bit(kind, tiny_stream, tiny_t
 
 def test_the_path_so_far_survives_too():
     path, fresh = SynapticIntelligence(), SynapticIntelligence()
-    path.start, path.omega = {"w": torch.ones(2)}, {"w": torch.rand(2)}
+    path.moved, path.omega = {"w": torch.ones(2)}, {"w": torch.rand(2)}
     fresh.load_state_dict(path.state_dict())
     assert torch.equal(fresh.omega["w"], path.omega["w"])
-    assert torch.equal(fresh.start["w"], path.start["w"])
+    assert torch.equal(fresh.moved["w"], path.moved["w"])
+
+
+@pytest.mark.parametrize("later_steps", [0, 1])
+def test_a_path_of_the_older_state_goes_on(later_steps):
+    """It kept where the weights started, in place of how far they moved."""
+    learner = Point([1.0, 2.0])
+    layout = layout_of(learner, ("head",))
+    path = SynapticIntelligence()
+    older = {"start": {"head.weight": torch.zeros(2)}, "omega": {"head.weight": torch.ones(2)}}
+    path.load_state_dict({"_extra_state": older})
+    for _ in range(later_steps):
+        learner.head.weight.grad = torch.ones(2).double()
+        with edited([path], learner, step_of(learner)):
+            torch.optim.SGD(learner.parameters(), 0.5).step()
+    assert_close(path.displacement(learner, layout), learner.head.weight.detach())
+    assert_close(
+        path.omega["head.weight"].double(), torch.full((2,), 1 + 0.5 * later_steps).double()
+    )
+
+
+def test_the_path_integral_does_not_see_what_other_rules_make_of_a_move():
+    """A proximal step draws the weights back after the optimiser: omega and displacement stay."""
+    H, lr = torch.tensor([50.0, 3.0]).double(), 0.1
+    for order in (1, -1):
+        rule, path = Proximal(Given(H)), SynapticIntelligence()
+        learner, g = Point([1.0, 1.0]), torch.tensor([2.0, -1.0]).double()
+        rule.consolidate(Point([0.0, 0.0]), task_of(0))
+        for _ in range(2):
+            before = learner.head.weight.detach().clone()
+            learner.head.weight.grad = g.clone()
+            with edited([rule, path][::order], learner, step_of(learner, lr)):
+                torch.optim.SGD(learner.parameters(), lr).step()
+            drawn = learner.head.weight.detach() - before
+            assert float((drawn + lr * g).abs().min()) > 0.01  # the weights moved otherwise
+        assert_close(path.omega["head.weight"], 2 * lr * g**2)
+        assert_close(path.displacement(learner, layout_of(learner, ("head",))), -2 * lr * g)
+
+
+@pytest.mark.parametrize("kind", [Quadratic, Proximal])
+def test_the_centre_is_the_network_that_stays_after_aligning(kind, tiny_stream, tiny_training):
+    anchor = kind(Curvature("empirical_fisher"), per_task=True)
+    work, _ = learn(Method(CrossEntropy(), [anchor, WeightAligning()]), tiny_stream, tiny_training)
+    newest = next(
+        a for a in work.continual.method.anchors if isinstance(a, Anchored)
+    ).prior.quadratics[-1]
+    assert torch.equal(newest.centre, newest.layout.flat(weights_of(work.learner)))
+    norms = work.learner.head.weight.norm(dim=1)
+    assert_close(norms[:4].mean(), norms[4:].mean())  # and it is the aligned one
 
 
 def test_the_meter_counts_centres_and_curvatures_as_floats(tiny_stream, tiny_training):
@@ -473,7 +523,7 @@ def test_the_meter_counts_centres_and_curvatures_as_floats(tiny_stream, tiny_tra
         work, _ = learn(make(name), tiny_stream, tiny_training)
         held[name] = [task.holdings.floats for task in work.result.tasks]
         assert [task.holdings.images for task in work.result.tasks] == [0, 0, 0]
-    sizes = [p.layout.size for p in work.method.terms[-1].prior.posts]
+    sizes = [p.layout.size for p in work.continual.method.terms[-1].prior.quadratics]
     extra = lambda name: [a - b for a, b in zip(held[name], held["finetune"])]
     assert extra("online_ewc") == [2 * size for size in sizes]
     assert extra("ewc") == [2 * sum(sizes[: t + 1]) for t in range(3)]

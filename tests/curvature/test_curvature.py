@@ -6,14 +6,14 @@ from torch.testing import assert_close
 
 import reference
 from holdfast.anchor import Curvature, FrameSoftmax, HeadSoftmax, MemoryAware, Quadratic, Unit
-from holdfast.curvature.curvature import positive
+from holdfast.core.errors import ConfigError, DataError
+from holdfast.core.rows import Rows
+from holdfast.curvature.hessian import positive
 from holdfast.curvature.layout import Layout, layout_of
 from holdfast.curvature.persample import evaluating, inputs_of, persample
-from holdfast.errors import ConfigError
 from holdfast.learner import Frame, Learner
 from holdfast.loss import FocalCollapse
-from holdfast.method import Method
-from holdfast.stream.rows import Rows
+from holdfast.recipes.method import Method
 from holdfast.stream.task import Task
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}
@@ -55,7 +55,7 @@ def dense(kind, learner, task, likelihood=None):
 
 def curvature(learner, task, *args, **options):
     made = Curvature(*args, **options)
-    return made.of(learner, task, made.layout(learner)).values
+    return made.measure(learner, task, made.layout(learner)).values
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -108,6 +108,41 @@ def test_only_the_tasks_own_classes_may_compete():
     assert float(row[0].abs().max()) == 0.0 < float(row[1:].min(0).values.max())
 
 
+@pytest.mark.parametrize("classes", [(2, 1), (2, 0), (0, 2)])
+def test_the_tasks_own_classes_may_come_in_any_order(classes):
+    """The observed label is the column of its class, wherever that stands among the task's."""
+    learner, likelihood = network("mlp"), HeadSoftmax("new")
+    task = task_of(learner, classes=classes)
+    columns = likelihood.places(task.train.y, task)
+    assert [classes[c] for c in columns.tolist()] == task.train.y.tolist()
+    with evaluating(learner):
+        logits = learner(inputs_of(learner, task.train.x)).logits
+        layout = layout_of(learner, likelihood.parts)
+        weights = [p for n, p in learner.named_parameters() if n in layout.shapes]
+        low, high = sorted(classes)  # the twin takes the two columns in ascending order
+        twin = logits[:, [low, high]], (task.train.y == high).long()
+        expected = reference.curvature("empirical_fisher", *twin, weights)
+    found = curvature(learner, task, "empirical_fisher", "full", likelihood)
+    assert_close(found, expected, **CLOSE)
+    strange = task_of(learner, classes=(0, 1, 2))
+    with pytest.raises(DataError, match=r"classes \[\d\] are not among the task's"):
+        likelihood.places(strange.train.y, task)
+
+
+def test_a_class_that_comes_again_competes_with_all_prototypes():
+    """Domain and instance streams: the newest class of a task need not be the newest of all."""
+    learner, frame = network("mlp"), Frame(4, 4)
+    task, likelihood = task_of(learner, classes=(0, 1)), FrameSoftmax(frame, 0.5)
+    layout = layout_of(learner, likelihood.parts)
+    with evaluating(learner):
+        weights = [p for n, p in learner.named_parameters() if n in layout.shapes]
+        z = learner(inputs_of(learner, task.train.x)).embedding
+        logits = z @ frame.vectors[:3].to(z).T / 0.5  # the head knows three classes
+        expected = reference.curvature("fisher", logits, task.train.y, weights)
+    found = curvature(learner, task, "fisher", "full", likelihood)
+    assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
 def test_the_ggn_is_the_fisher_and_the_hessian_is_not():
     learner = network("mlp")
     task = task_of(learner)
@@ -144,7 +179,7 @@ def test_what_layers_know_and_what_vmap_finds_are_the_same(monkeypatch):
     learner = network("convnet")
     task = task_of(learner, 40)  # more than one batch
     known = curvature(learner, task, "fisher")
-    monkeypatch.setattr("holdfast.curvature.curvature.squares", lambda *given: None)
+    monkeypatch.setattr("holdfast.curvature.curvature.squared_gradients", lambda *arguments: None)
     assert_close(known, curvature(learner, task, "fisher"), **CLOSE)
 
 
@@ -168,13 +203,13 @@ def test_the_size_of_a_chunk_does_not_matter():
     task, made = task_of(learner, 6), Curvature("empirical_fisher")
     layout, at = made.layout(learner), torch.arange(6)
     with evaluating(learner):
-        roots = made.roots(learner, task)[:, 0]
+        likelihood = made.likelihood
+        vectors = made.output_factors(learner, task).at(slice(None))[:, 0]
+        score = lambda out, v: (likelihood.logits(out, task)[0] * v).sum()
         sums = [
             sum(
                 layout.flat({n: g.square().sum(0) for n, g in piece.items()})
-                for piece in persample(
-                    learner, layout, made._score(task), task.train.x, at, roots, chunk
-                )
+                for piece in persample(learner, layout, score, task.train.x, at, vectors, chunk)
             )
             for chunk in (1, 4, 6)
         ]
@@ -187,10 +222,10 @@ def test_weights_that_are_not_covered_leave_no_graph_behind(kind):
     learner = network("convnet")
     task, made = task_of(learner), Curvature(kind, clip=True)
     bare, whole = made.layout(learner, norm=False), made.layout(learner)
-    found = made.of(learner, task, bare).values
+    found = made.measure(learner, task, bare).values
     assert not found.requires_grad and bare.size < whole.size
     assert all(p.grad is None for p in learner.parameters())
-    assert_close(found, bare.flat(whole.split(made.of(learner, task, whole).values)), **CLOSE)
+    assert_close(found, bare.flat(whole.split(made.measure(learner, task, whole).values)), **CLOSE)
 
 
 def test_memory_aware_is_the_loop():
@@ -201,7 +236,7 @@ def test_memory_aware_is_the_loop():
     with evaluating(learner):
         logits = learner(inputs_of(learner, task.train.x)).logits
         expected = reference.memory_aware(logits, weights)
-    assert_close(made.of(learner, task, layout).values, 2 * expected, **CLOSE)
+    assert_close(made.measure(learner, task, layout).values, 2 * expected, **CLOSE)
 
 
 def test_a_resnet_with_batch_norm_has_gradients_of_every_sample():
@@ -268,12 +303,12 @@ def test_a_curvature_without_a_likelihood_is_refused():
     frame = Frame(8)
     loss = FocalCollapse(frame)
     for anchor in (Quadratic(Curvature()), Quadratic(MemoryAware())):
-        with pytest.raises(ConfigError, match=r"no likelihood.*trains no head.*FrameSoftmax"):
-            Method(loss, [anchor], trains_head=False)
+        with pytest.raises(
+            ConfigError, match=r"reads the head's logits, and no term.*trains a head.*FrameSoftmax"
+        ):
+            Method(loss, [anchor])
     named = Quadratic(Curvature(likelihood=FrameSoftmax(frame, 0.5)))
-    assert (
-        Method(loss, [named, Quadratic(Unit())], trains_head=False).penalties == ["quadratic"] * 2
-    )
+    assert Method(loss, [named, Quadratic(Unit())]).penalties == ["quadratic"] * 2
 
 
 @pytest.mark.parametrize(
@@ -291,5 +326,5 @@ def test_names_and_numbers_that_do_not_exist(options, words):
 
 
 def test_a_likelihoods_temperature_is_positive():
-    with pytest.raises(ConfigError, match="tau must be positive"):
+    with pytest.raises(ConfigError, match="temperature must be positive, not tau=0"):
         FrameSoftmax(Frame(4), 0.0)

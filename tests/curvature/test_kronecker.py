@@ -1,19 +1,23 @@
 """Kronecker factors and low rank: exact where theory says so, and matrices that add and grow."""
 
+import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
 from torch import nn
 from torch.testing import assert_close
 
 import reference
 from holdfast.anchor import Curvature
-from holdfast.curvature.kronecker import kronecker
+from holdfast.core.errors import ConfigError
+from holdfast.core.rows import Rows
+from holdfast.curvature.eigenvalues import max_eigenvalue
+from holdfast.curvature.fisher import OutputFactors
+from holdfast.curvature.kfac import kronecker_factors
 from holdfast.curvature.layout import Layout, layout_of
-from holdfast.curvature.matrix import Diagonal, Full, Kronecker, LowRank, restored, steepest
+from holdfast.curvature.matrix import Diagonal, Full, Kronecker, LowRank, matrix_from
 from holdfast.curvature.persample import evaluating, inputs_of
-from holdfast.errors import ConfigError
 from holdfast.learner import Learner
-from holdfast.stream.rows import Rows
 from holdfast.stream.task import Task
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}
@@ -50,7 +54,7 @@ def block(layout, matrix, layer):
 
 def made(learner, task, kind="fisher", **options):
     anchor = Curvature(kind, "kfac", **options)
-    return anchor.of(learner, task, anchor.layout(learner))
+    return anchor.measure(learner, task, anchor.layout(learner))
 
 
 # exactness
@@ -79,13 +83,19 @@ class Deep(nn.Module):
         return self.b(self.a(x))
 
 
+class Squared(OutputFactors):
+    """Of 1/2 ||f - y||^2: the unit vectors."""
+
+    def at(self, rows):
+        return torch.eye(2).double().expand(len(self.p[rows]), 2, 2)
+
+
 def test_a_deep_linear_network_with_a_squared_loss_is_exact_in_every_block():
-    """The slope of each output is the same for all samples, so the mean of products is the product."""
+    """The gradient of each output is the same for all samples, so the mean of products is the product."""
     torch.manual_seed(0)
     net, x = Deep().double(), torch.rand(7, 3).double()
     layout = Layout({n: tuple(p.shape) for n, p in net.named_parameters()})
-    unit = torch.eye(2).double().expand(7, 2, 2)  # the roots of 1/2 ||f - y||^2
-    found = kronecker(net, layout, lambda out: out, x, unit).dense()
+    found = kronecker_factors(net, layout, lambda out: out, x, Squared(x.new_zeros(7, 2))).dense()
     weights = list(net.parameters())
     rows = [reference.slopes(value, weights) for value in net(x).flatten()]
     expected = torch.stack(rows).T @ torch.stack(rows)
@@ -106,14 +116,15 @@ def test_a_deep_linear_network_with_a_squared_loss_is_exact_in_every_block():
 
 
 def test_factors_are_the_means_they_are_defined_as():
-    """Of a convolution, by loops over images, positions and roots."""
+    """Of a convolution, by loops over images, positions and output factors."""
     learner, task = learner_of((1, 8, 8), "convnet", 1), task_of((1, 8, 8), 3)
     curvature = Curvature("fisher", "kfac")
     layout = curvature.layout(learner)
     name = next(n for n, m in learner.named_modules() if isinstance(m, nn.Conv2d))
-    (A, G) = curvature.of(learner, task, layout).pairs[name][0]
+    (A, G) = curvature.measure(learner, task, layout).pairs[name][0]
+    factors = curvature.output_factors(learner, task)
     expected_A, expected_G = reference.kronecker_factors(
-        learner, name, inputs_of(learner, task.train.x), curvature.roots(learner, task)
+        learner, name, inputs_of(learner, task.train.x), factors.at(slice(None))
     )
     assert_close(A, expected_A, **CLOSE)
     assert_close(G, expected_G, **CLOSE)
@@ -123,13 +134,13 @@ def test_batch_norm_has_the_diagonal_and_the_batches_do_not_matter(monkeypatch):
     learner, task = learner_of((1, 8, 8), "convnet", 2), task_of((1, 8, 8), 9)
     whole = made(learner, task)
     layout = whole.layout
-    exact = Curvature("fisher").of(learner, task, layout).values
+    exact = Curvature("fisher").measure(learner, task, layout).values
     norms = [n for n, m in learner.named_modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms
     for name in norms:
         weights = f"{name}.weight"
         assert_close(layout.split(whole.rest)[weights], layout.split(exact)[weights], **CLOSE)
-    monkeypatch.setattr("holdfast.curvature.layers.IMAGES", 2)
+    monkeypatch.setattr("holdfast.curvature.backward.IMAGES", 2)
     again = made(learner, task)
     assert_close(again.tensors(), whole.tensors(), **CLOSE)
 
@@ -150,9 +161,7 @@ def test_curvlinops_finds_the_same_factors():
     x, y = torch.rand(8, 4).double(), torch.arange(8) % 3
     layout = Layout({n: tuple(p.shape) for n, p in net.named_parameters()})
     p = torch.softmax(net(x), 1).detach()
-    from holdfast.curvature.curvature import softmax_roots
-
-    found = kronecker(net, layout, lambda out: out, x, softmax_roots(p)).dense()
+    found = kronecker_factors(net, layout, lambda out: out, x, OutputFactors(p)).dense()
     theirs = curvlinops.KFACLinearOperator(
         net,
         nn.CrossEntropyLoss(reduction="sum"),
@@ -172,7 +181,7 @@ def test_low_rank_keeps_the_largest_eigenvalues(kind):
     learner, task = learner_of(), task_of((4,), 12)
     layout, expected = dense(learner, task, kind)
     curvature = Curvature(kind, "low_rank", rank=4, clip=True)
-    found = curvature.of(learner, task, layout)
+    found = curvature.measure(learner, task, layout)
     values, vectors = torch.linalg.eigh(expected)
     top = vectors[:, -4:] @ values[-4:].diag() @ vectors[:, -4:].T
     assert_close(found.dense(), top, rtol=1e-6, atol=1e-8)
@@ -183,7 +192,7 @@ def test_a_rank_that_is_no_saving_is_refused():
     learner, task = learner_of(), task_of((4,), 3)
     curvature = Curvature("ggn", "low_rank", rank=10000)
     with pytest.raises(ConfigError, match=r"needs a rank below \d+, not 10000.*structure='full'"):
-        curvature.of(learner, task, curvature.layout(learner))
+        curvature.measure(learner, task, curvature.layout(learner))
     with pytest.raises(ConfigError, match="rank of at least 1, not 0"):
         Curvature("ggn", "low_rank", rank=0)
 
@@ -224,11 +233,53 @@ def test_a_matrix_adds_scales_grows_and_survives_saving(structure):
     assert_close(total.dense(), expected)
     v = torch.randn(new.layout.size).double()
     assert_close(old.over(v, new.layout), grown @ v)
-    fresh = restored(total.layout, total.tensors())
+    fresh = matrix_from(total.layout, total.tensors())
     assert torch.equal(fresh.times(v), total.times(v)) and type(fresh) is type(total)
     top = torch.linalg.eigvalsh(grown + new.dense()).max()
-    assert steepest([old, new]) == pytest.approx(float(top), rel=0.05)
-    assert steepest([]) == 0.0
+    assert max_eigenvalue([old, new]) == pytest.approx(float(top), rel=0.05)
+    assert max_eigenvalue([]) == 0.0
+
+
+@pytest.mark.parametrize("structure", ["diagonal", "full", "low_rank", "kfac"])
+def test_a_matrix_is_written_as_one_calculates(structure):
+    old, new = matrices(2, 0)[structure], matrices(3, 1)[structure]
+    H, P = new.dense(), new.layout.size
+    v, V = torch.randn(P).double(), torch.randn(P, 3).double()
+    assert new.shape == (P, P)
+    assert_close(new @ v, H @ v)
+    assert_close(new @ V, H @ V)
+    assert_close((2 * new).dense(), 2 * H)
+    assert_close((new * 0.5).dense(), H / 2)
+    for total in (old + new, new + old):
+        assert total.layout == new.layout
+        assert_close(total.dense(), old.plus(new).dense())
+    with pytest.raises(ConfigError, match=rf"multiplies vectors \({P},\).*not \({P + 1},\)"):
+        new @ torch.ones(P + 1)
+    with pytest.raises(ConfigError, match="at least 0, not -1"):
+        -1.0 * new
+    other = matrices(3, 1)["full" if structure == "diagonal" else "diagonal"]
+    with pytest.raises(ConfigError, match="have no sum: give both the same structure"):
+        new + other
+
+
+@pytest.mark.parametrize("structure", ["diagonal", "full", "low_rank", "kfac"])
+def test_scipy_may_use_it(structure):
+    new = matrices(3, 1)[structure]
+    H, operator = new.dense().numpy(), new.to_linear_operator()
+    b, B = (
+        np.random.default_rng(0).standard_normal((new.layout.size, 4)).T[0],
+        np.eye(new.layout.size),
+    )
+    assert operator.shape == H.shape and operator.dtype == np.float64
+    np.testing.assert_allclose(operator @ b, H @ b)
+    np.testing.assert_allclose(operator @ B, H)
+    np.testing.assert_allclose(operator.T @ b, H @ b)
+    damped = scipy.sparse.linalg.aslinearoperator(
+        operator
+    ) + 0.1 * scipy.sparse.linalg.aslinearoperator(B)
+    x, info = scipy.sparse.linalg.cg(damped, b, rtol=1e-12)
+    assert info == 0
+    np.testing.assert_allclose(H @ x + 0.1 * x, b, atol=1e-8)
 
 
 # bad input

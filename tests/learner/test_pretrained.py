@@ -11,11 +11,11 @@ from PIL import Image
 from torch.testing import assert_close
 
 from holdfast import HoldfastClassifier
-from holdfast.errors import ConfigError
-from holdfast.learner import Learner, Pretrained, backbone
+from holdfast.core.errors import ConfigError
+from holdfast.core.settings import Network
+from holdfast.learner import Learner, Pretrained, make_backbone
 from holdfast.learner.preparation import Preparation
 from holdfast.learner.pretrained import digest
-from holdfast.settings import Model
 
 transformers = pytest.importorskip("transformers")
 
@@ -77,7 +77,7 @@ def changed(module, before):
 
 def test_features_are_the_models_own_pooled_output(saved, kind):
     folder, model = saved[kind]
-    network = backbone(str(folder), (3, 20, 20))
+    network = make_backbone(str(folder), (3, 20, 20))
     x = pictures()
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
     images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in x]
@@ -171,9 +171,9 @@ def test_a_tuned_one_freezes_into_a_past_of_its_own(saved, kind):
 
 
 def test_grey_images_are_repeated(saved):
-    network = backbone(str(saved["vit"][0]), (1, 20, 20))
+    network = make_backbone(str(saved["vit"][0]), (1, 20, 20))
     grey = pictures()[:, :1] / 255
-    colour = backbone(str(saved["vit"][0]), (3, 20, 20))
+    colour = make_backbone(str(saved["vit"][0]), (3, 20, 20))
     assert_close(network(grey), colour(grey.repeat(1, 3, 1, 1)))
 
 
@@ -188,12 +188,12 @@ def test_the_eye_of_a_model_of_images_and_texts(tmp_path, saved):
     model.save_pretrained(tmp_path)
     processor = saved["vit"][0] / "preprocessor_config.json"
     (tmp_path / processor.name).write_text(processor.read_text())
-    network = backbone(str(tmp_path), (3, 20, 20), tune_layers=1).eval()
+    network = make_backbone(str(tmp_path), (3, 20, 20), tune_layers=1).eval()
     x = pictures() / 255
     with torch.no_grad():
         expected = model.vision_model(pixel_values=network.prepare(x)).pooler_output
         assert_close(network(x), expected)
-    again = backbone(network.written, (3, 20, 20))
+    again = make_backbone(network.written, (3, 20, 20))
     again.load_state_dict(network.state_dict())
     assert_close(again(x), expected)
 
@@ -237,7 +237,7 @@ def test_a_saved_learner_needs_no_folder_again(saved, kind):
 @pytest.mark.parametrize("text", ["{", "{}", '{"config": {"model_type": "nothing"}}'])
 def test_what_describes_no_network_is_refused(text):
     with pytest.raises(ConfigError, match="the saved backbone cannot be rebuilt"):
-        backbone(text, (3, 16, 16))
+        make_backbone(text, (3, 16, 16))
 
 
 def broken(folder, how):
@@ -290,19 +290,19 @@ def test_a_model_of_texts_is_refused(tmp_path, saved):
 )
 def test_what_does_not_fit_is_refused(saved, shape, options, message):
     with pytest.raises(ConfigError, match=message):
-        backbone(str(saved["vit"][0]), shape, **options)
+        make_backbone(str(saved["vit"][0]), shape, **options)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no folder .*/nowhere"):
-        backbone(str(tmp_path / "nowhere"), (3, 16, 16))
+        make_backbone(str(tmp_path / "nowhere"), (3, 16, 16))
 
 
 def test_settings_of_tuning_are_checked():
     with pytest.raises(ConfigError, match="--tune-layers must be at least 0"):
-        Model(tune_layers=-1)
+        Network(tune_layers=-1)
     with pytest.raises(ConfigError, match="--tune-layers 1 is for a pretrained backbone"):
-        backbone("convnet", (1, 8, 8), tune_layers=1)
+        make_backbone("convnet", (1, 8, 8), tune_layers=1)
 
 
 @pytest.mark.parametrize("tune_layers", [0, 1])
@@ -314,7 +314,7 @@ def test_a_classifier_learns_on_top_of_one_class_after_class(saved, kind, tune_l
     )
     x = x.astype(np.uint8)
     model = HoldfastClassifier(
-        "fnc2", backbone=str(saved[kind][0]), tune_layers=tune_layers, epochs=2, batch=8,
+        "fnc2", backbone=str(saved[kind][0]), tune_layers=tune_layers, epochs=2, batch=8, lr=0.005,
         device="cpu", random_state=0,
     )  # fmt: skip
     for chosen in ([0, 1], [2]):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 from holdfast.learner import Frame, simplex_etf
 
 

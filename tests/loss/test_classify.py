@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 import reference
+from holdfast.core.rows import Rows
+from holdfast.core.step import Step
 from holdfast.learner import Output
 from holdfast.loss import CrossEntropy
-from holdfast.step import Step
-from holdfast.stream.rows import Rows
 
 
 def step(labels, classes, seen, width):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import reference
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 from holdfast.learner import simplex_etf
 from holdfast.loss import focal_collapse, sup_con
 from holdfast.loss.contrast import focal_rows

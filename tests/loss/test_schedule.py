@@ -1,7 +1,10 @@
+import copy
+import pickle
+
 import pytest
 
-from holdfast.errors import ConfigError
-from holdfast.loss import Constant, Cosine, Delayed, Linear, Switch, schedule
+from holdfast.core.errors import ConfigError
+from holdfast.loss import Constant, Cosine, Delayed, Linear, Switch, make_schedule
 
 
 def values(made, epochs):
@@ -43,12 +46,23 @@ def test_one_epoch_is_defined():
     ],
 )
 def test_written_forms(text, made):
-    assert schedule(text) == made
+    assert make_schedule(text) == made
 
 
 @pytest.mark.parametrize(
-    "text, message", [("liner", "did you mean 'linear'"), ("delayed:x", "delayed:x")]
+    "text, message",
+    [
+        ("liner", "did you mean 'linear'"),
+        ("delayed:x", "schedule delayed: e0 cannot be 'x': it must be a whole number"),
+    ],
 )
 def test_what_cannot_be_read_is_named(text, message):
     with pytest.raises(ConfigError, match=message):
-        schedule(text)
+        make_schedule(text)
+
+
+@pytest.mark.parametrize("text", ["linear", "delayed:3,9", "cosine", "step:0.25", "constant:0.5"])
+def test_schedules_survive_pickling_and_copying(text):
+    for made in (make_schedule(text), 1 - make_schedule(text)):
+        for again in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+            assert again == made and values(again, 7) == values(made, 7)

@@ -5,11 +5,11 @@ import torch
 from torch.testing import assert_close
 
 import reference
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.rows import Rows
+from holdfast.core.step import Step
 from holdfast.learner import Output, simplex_etf
 from holdfast.loss import Uniformity, uniformity
-from holdfast.step import Step
-from holdfast.stream.rows import Rows
 
 
 @pytest.mark.parametrize("t", [0.5, 2.0, 10.0])

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.engine import Work
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.rows import Rows
+from holdfast.core.settings import Machine, Network
 from holdfast.memory import (
     ClassBalanced,
     Everything,
@@ -20,9 +21,9 @@ from holdfast.memory import (
     herding,
 )
 from holdfast.recipes import make
-from holdfast.settings import Machine, Model
-from holdfast.stream.rows import Rows
 from holdfast.stream.task import Task
+from holdfast.train.runner import Run
+from holdfast.train.setup import Setup
 
 
 def chance(seed=0):
@@ -209,12 +210,12 @@ def test_only_the_first_epoch_of_a_task_offers():
 @pytest.mark.parametrize("use", ["pool", "mix", "draw", "readout"])
 def test_a_run_offers_each_sample_once(tiny_stream, tiny_training, use):
     method = replace(make("er"), memory=Reservoir(10_000, use))
-    work = Work(method, tiny_stream, tiny_training, model=Model(width=2), machine=Machine("cpu"))
-    for _ in work.learn():
+    work = Run(method, tiny_stream, Setup(tiny_training, Network(width=2), Machine("cpu")))
+    for _ in work.events():
         pass
     offered = torch.cat([task.train.key for task in tiny_stream])
-    assert work.memory.seen == len(offered)
-    assert work.memory.rows.key.sort().values.tolist() == offered.sort().values.tolist()
+    assert work.continual.memory.seen == len(offered)
+    assert work.continual.memory.rows.key.sort().values.tolist() == offered.sort().values.tolist()
 
 
 # how it comes back

@@ -1,8 +1,8 @@
-"""What may be stored of old classes, and what it may be used for (THEORY 9)."""
+"""What may be stored of old classes, and what it may be used for (docs/theory.md, section 9)."""
 
 import pytest
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 from holdfast.memory import ClassBalanced, Everything, NoMemory, Protocol, Reservoir
 
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from holdfast.engine import Work
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.settings import Machine, Network, Training
 from holdfast.learner import Learner, Output
 from holdfast.memory import Reservoir
 from holdfast.recipes import make
-from holdfast.settings import Machine, Model, Training
+from holdfast.train.runner import Run
+from holdfast.train.setup import Setup
 
 
 def chance(seed=0):
@@ -100,7 +101,7 @@ def test_bad_columns_and_draws_are_refused(table):
     for options in ({"columns": ("logit",)}, {"draws": 0}):
         with pytest.raises(ConfigError, match="a reservoir notes features, embedding, logits"):
             Reservoir(5, **options)
-    with pytest.raises(ConfigError, match="must be told what the learner said"):
+    with pytest.raises(ConfigError, match="needs the learner's output"):
         noting().observe(table([0]), 0, chance())
 
 
@@ -124,15 +125,13 @@ def test_a_run_notes_what_the_learner_said_of_the_row_in_that_step(
     honest = Reservoir.observe
     monkeypatch.setattr(Learner, "forward", listening)
     monkeypatch.setattr(Reservoir, "observe", observe)
-    training, options = Training(epochs=2, batch=16), {"model": Model(width=4)}
-    work = Work(
-        make("der", classes=classes), tiny_stream, training, machine=Machine("cpu"), **options
-    )
-    for _ in work.learn():
+    setup = Setup(Training(epochs=2, batch=16), Network(width=4), Machine("cpu"))
+    work = Run(make("der", classes=classes), tiny_stream, setup)
+    for _ in work.events():
         outs.clear()
     assert len(heard) == 18
     for out, batch, rows in heard:
         assert torch.equal(out.logits, batch.logits[: len(rows)])
-    kept = work.memory.rows
+    kept = work.continual.memory.rows
     width = torch.tensor(widths)[kept.task]
     assert torch.equal(kept.extra["logits"].isfinite(), torch.arange(6) < width[:, None])

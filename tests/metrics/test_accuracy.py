@@ -1,4 +1,4 @@
-"""The accuracy matrix and its figures, against loops over its entries (THEORY 11)."""
+"""The accuracy matrix and its figures, against loops over its entries (docs/theory.md, section 11)."""
 
 import math
 

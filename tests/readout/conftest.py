@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.memory import NoMemory
-from holdfast.readout import Lesson
+from holdfast.readout import FitContext
 from holdfast.stream.task import Task
 
 
@@ -25,7 +25,7 @@ def fitted(task, identity):
         for index, (x, y) in enumerate(tables):
             seen |= set(y.tolist())
             now = task(x, y, index, 1000 * index)
-            readout.fit(Lesson(identity, now, memory or NoMemory(), tuple(sorted(seen))))
+            readout.fit(FitContext(identity, now, memory or NoMemory(), tuple(sorted(seen))))
         return readout
 
     return fit

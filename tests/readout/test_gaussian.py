@@ -8,9 +8,16 @@ from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from torch.testing import assert_close
 
 from clouds import EVEN, clouds, said
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 from holdfast.memory.meter import measure
-from holdfast.readout import ClassGaussian, NearestMean, PseudoHead, Ridge, SharedGaussian, readout
+from holdfast.readout import (
+    ClassGaussian,
+    NearestMean,
+    PseudoHead,
+    Ridge,
+    SharedGaussian,
+    build_readout,
+)
 from holdfast.readout.gaussian import Gaussian
 
 PLAIN = {"gamma1": 0.0, "gamma2": 0.0, "pool": 0.0}
@@ -104,8 +111,8 @@ def test_a_structure_that_misses_nothing_scores_alike(fitted, structure, rank):
     q, _ = torch.linalg.qr(x - x.mean(0))
     x = (q * torch.tensor([1.0, 2, 3, 4, 5])).float()  # axes of one class are its features
     y = torch.zeros(40, dtype=torch.long)
-    kinds = ClassGaussian(structure=structure, rank=rank), ClassGaussian()
-    a, b = (fitted(kind, (x, y)).scores(said(x)) for kind in kinds)
+    both = ClassGaussian(structure=structure, rank=rank), ClassGaussian()
+    a, b = (fitted(one, (x, y)).scores(said(x)) for one in both)
     assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
@@ -121,7 +128,9 @@ def test_draws_have_the_means_and_covariances_of_the_classes(fitted, kind):
     for k in range(3):
         mine = rows[of == k]
         assert_close(mine.mean(0), gaussian.known.mean[k], rtol=0.05, atol=0.05)
-        assert_close(torch.cov(mine.T), gaussian.spread(k), rtol=0.1, atol=0.05)
+        assert_close(
+            torch.cov(mine.T), gaussian.spread.matrix(gaussian.known, k), rtol=0.1, atol=0.05
+        )
     again, _ = gaussian.draw(20_000)
     other, _ = gaussian.draw(20_000, seed=1)
     assert torch.equal(again, rows) and not torch.equal(other, rows)
@@ -143,13 +152,13 @@ def test_the_distance_is_mahalanobis_to_the_nearest_class(fitted, kind):
 
 @BOTH
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.3])
-def test_the_threshold_rejects_the_stated_share_of_the_tasks_rows(fitted, kind, rate):
+def test_the_threshold_rejects_no_more_than_the_stated_share_of_such_rows(fitted, kind, rate):
+    """It is set for new scenes, which lie further out than rows like those learned."""
     x, y = clouds((300, 300))
     gaussian = fitted(kind(), (x, y))
     fresh, _ = clouds((2000, 2000), seed=1)
-    assert float(gaussian.unknown(said(fresh), rate).double().mean()) == pytest.approx(
-        rate, abs=0.08
-    )
+    share = float(gaussian.unknown(said(fresh), rate).double().mean())
+    assert (rate < 0.05 or rate / 10 < share) and share < rate + 0.02
     assert bool(gaussian.unknown(said(x + 100), rate).all())
 
 
@@ -178,29 +187,30 @@ def test_probabilities_sum_to_one_and_are_near_the_truth(fitted, kind):
 @pytest.mark.parametrize(
     "text, floats",
     [
-        ("mean", 4 * 6),
-        ("gaussian", 4 * 6 + 25 + 101),
-        ("class-gaussian", 4 * (6 + 25) + 101),
-        ("class-gaussian:structure=diagonal", 4 * (6 + 5) + 101),
-        ("class-gaussian:structure=low_rank:rank=2", 4 * (6 + 2 * 5 + 1) + 101),
-        ("ridge", 4 * 6 + 25),
-        ("random-ridge:width=7", 4 * 8 + 49),
-        ("pseudo-head", 4 * 6 + 25 + 101 + 4 * 6),
+        ("mean", 4 * 6 + 202),
+        ("gaussian", 4 * 6 + 25 + 202),
+        ("class-gaussian", 4 * (6 + 25) + 202),
+        ("class-gaussian:structure=diagonal", 4 * (6 + 5) + 202),
+        ("class-gaussian:structure=low_rank:rank=2", 4 * (6 + 2 * 5 + 1) + 202),
+        ("select", 4 * (6 + 2) + 25 + 202),
+        ("ridge", 4 * 6 + 25 + 202),
+        ("random-ridge:width=7", 4 * 8 + 49 + 202),
+        ("pseudo-head", 4 * 6 + 25 + 4 * 6),
     ],
 )
 def test_the_meter_counts_the_stated_formula(fitted, text, floats):
-    held = measure({"readout": fitted(readout(text), clouds(EVEN))}, None)
+    held = measure({"readout": fitted(build_readout(text), clouds(EVEN))}, None)
     assert (held.images, held.floats) == (0, floats)
 
 
 @pytest.mark.parametrize("kind", [SharedGaussian, ClassGaussian, NearestMean, Ridge, PseudoHead])
 def test_residuals_and_temperature_survive_the_state(fitted, task, identity, kind):
     from holdfast.memory import NoMemory
-    from holdfast.readout import Lesson
+    from holdfast.readout import FitContext
 
     x, y = clouds(EVEN)
     one = fitted(kind(drift="ridge"), (x, y))
-    one.fit(Lesson(identity, task(x, y, 1), NoMemory(), (0, 1, 2, 3), identity))
+    one.fit(FitContext(identity, task(x, y, 1), NoMemory(), (0, 1, 2, 3), identity))
     fresh = kind(drift="ridge")
     fresh.load_state_dict(one.state_dict())
     assert fresh.residuals == one.residuals == [None]

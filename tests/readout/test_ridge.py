@@ -7,8 +7,9 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from clouds import EVEN, UNEVEN, by_class, clouds, said
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 from holdfast.readout import RandomFeatureRidge, Ridge
+from holdfast.readout.held_out import scene_folds
 from holdfast.readout.ridge import RIDGES
 
 
@@ -51,20 +52,20 @@ def test_random_features_bend_what_a_line_cannot_part(fitted):
     assert straight < 0.7 < 0.9 < bent
 
 
-def test_the_strength_is_what_predicts_every_fifth_row_of_the_task_best(fitted):
+def test_the_strength_is_what_predicts_rows_held_out_best(fitted):
     x, y = clouds(UNEVEN)
     early, late = y < 2, y >= 2
-    chosen = fitted(Ridge(), (x[early], y[early]), (x[late], y[late])).strength
-    held = torch.zeros(len(y), dtype=torch.bool)
-    held[late.nonzero()[4::5, 0]] = True
-    error = {
-        s: float(
-            ((theirs(x[~held], y[~held], x[held], s) - functional.one_hot(y[held], 4)) ** 2).sum()
-        )
-        for s in RIDGES
-    }
+    chosen = fitted(Ridge(), (x[early], y[early]), (x[late], y[late])).chosen
+    place = torch.full_like(y, -1)
+    place[late] = scene_folds(x[late], y[late])
+    error = dict.fromkeys(RIDGES, 0.0)
+    for strength in RIDGES:
+        for fold in range(4):
+            held = place == fold
+            scores = theirs(x[~held], y[~held], x[held], strength)
+            error[strength] += float(((scores - functional.one_hot(y[held], 4)) ** 2).sum())
     assert chosen == min(error, key=error.__getitem__)
-    assert fitted(Ridge(strength=0.5), (x, y)).strength == 0.5
+    assert fitted(Ridge(strength=0.5), (x, y)).chosen == 0.5
 
 
 def test_settings_that_cannot_be_are_refused():

@@ -12,7 +12,7 @@ from sklearn.isotonic import isotonic_regression
 
 from holdfast.metrics.accuracy import Accuracy
 from holdfast.report.grid import ACCENT, EMPTY, guessing, matrix_picture, retention_picture, spread
-from holdfast.result import Reading, Result
+from holdfast.train.result import Reading, Result
 
 PICTURES = (matrix_picture, retention_picture)
 ODD = ["$x_1$", r"$\bad{$", "a_b^c", "straße", "猫", "🐶", "\x1b[1m\n", "\ud800", "", "[bold]"]

@@ -5,12 +5,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from holdfast.events import Epoch, TaskDone
 from holdfast.learner import Learner
 from holdfast.memory.meter import Holdings
 from holdfast.metrics.accuracy import Accuracy
 from holdfast.report.progress import Watch, progress_mode, spoken
-from holdfast.result import Reading, Result, TaskNote
+from holdfast.train.events import Epoch, TaskDone
+from holdfast.train.result import Reading, Result, TaskNote
 
 NAMES = ["cat", "deer", "猫", "[b]$x_1$"]
 LEARNER = Learner((4,), "mlp", 8, 4)

@@ -9,7 +9,7 @@ from rich.console import Console
 from holdfast.memory.meter import Holdings
 from holdfast.metrics.accuracy import Accuracy
 from holdfast.report.table import finished, kept, label, shorten, summary
-from holdfast.result import Reading, Result, TaskNote
+from holdfast.train.result import Reading, Result, TaskNote
 
 HELD = Holdings(0, 16640, 133120, 309000, 1236000)
 

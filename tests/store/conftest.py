@@ -6,19 +6,20 @@ import pytest
 import torch
 
 from conftest import textures
-from holdfast.settings import Model, Training
-from holdfast.store.blueprint import Blueprint
+from holdfast.core.settings import Network, Training
 from holdfast.store.model import ModelFolder
 from holdfast.store.update import Update
+from holdfast.train.blueprint import Blueprint
+from holdfast.train.setup import Setup
 
 NAMES = ("ant", "bee", "cat", "dog", "émeu", "🦊")
 BLUEPRINT = Blueprint(
-    "fnc2", (1, 8, 8), {"tau": 0.5, "dim": 16}, training=Training(epochs=2, batch=16, lr=0.02),
-    model=Model(width=4),
+    "fnc2", (1, 8, 8), {"tau": 0.5, "dim": 16},
+    Setup(Training(epochs=2, batch=16, lr=0.02), Network(width=4)),
 )  # fmt: skip
 
 
-def images(*classes, each=12, seed=0):
+def images(*classes, each=18, seed=0):
     """Textures of some classes, and their names."""
     x, y = textures(each, seed)
     kept = torch.isin(y, torch.tensor(classes))

@@ -5,10 +5,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from holdfast import Model, recipes, run
-from holdfast.errors import ConfigError
-from holdfast.events import TaskDone
-from holdfast.store import RunFolder, fresh, whole
+from holdfast import Network, Setup, recipes, run
+from holdfast.core.errors import ConfigError
+from holdfast.store import RunFolder, atomic_write, fresh
+from holdfast.train.events import TaskDone
 
 
 def test_a_run_leaves_what_it_promises(tiny_stream, tiny_training, tmp_path):
@@ -20,7 +20,7 @@ def test_a_run_leaves_what_it_promises(tiny_stream, tiny_training, tmp_path):
             last.append(event)
 
     result = run(
-        recipes.make("fnc2"), tiny_stream, tiny_training, model=Model(width=4), watch=watch
+        recipes.make("fnc2"), tiny_stream, Setup(tiny_training, Network(width=4)), watch=watch
     )
     left = json.loads((tmp_path / "a" / "result.json").read_text())
     T = len(tiny_stream)
@@ -90,6 +90,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        whole(target, broken)
+        atomic_write(target, broken)
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

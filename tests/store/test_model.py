@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from holdfast.errors import ConfigError, StoreError
-from holdfast.store import tree
+from holdfast.core.errors import ConfigError, StoreError
+from holdfast.store import serialize
 from holdfast.store.manifest import Index
 from holdfast.store.model import ModelFolder
 
@@ -64,7 +64,7 @@ def test_extending_a_loaded_model_is_extending_the_learner_itself(tmp_path):
 
     core = BLUEPRINT.build("cpu")
     for classes in ((0, 1), (2, 3), (1, 4)):
-        list(core.learn(core.arrive(*images(*classes))))
+        core.learn(core.arrive(*images(*classes)))
         learn(tmp_path / "m", *classes)
     found, manifest = ModelFolder(tmp_path / "m").load(device="cpu")
     x = images(*range(6), seed=1)[0]
@@ -180,7 +180,7 @@ def forge(model, change=lambda manifest: None, state=None, index_change=lambda i
     change(manifest)
     (model / MANIFEST).write_text(json.dumps(manifest))
     index = Index.read(model / "current.json")
-    index.manifests["2"] = tree.sha256(model / MANIFEST)
+    index.manifests["2"] = serialize.sha256(model / MANIFEST)
     index_change(index)
     (model / "current.json").write_text(index.to_text())
 
@@ -297,9 +297,9 @@ def test_a_forged_state_is_refused_and_runs_nothing(state, model, monkeypatch, t
 
 
 def test_a_state_of_another_network_is_refused(model, other):
-    whole = tree.read(model / STATE)
+    whole = serialize.read(model / STATE)
     whole["learner"]["backbone.strange"] = torch.zeros(2)
-    tree.write(model / STATE, whole)
+    serialize.write(model / STATE, whole)
     forge(model)
     with pytest.raises(StoreError, match=r"state\.safetensors does not fit"):
         ModelFolder(model).load(device="cpu")
@@ -408,7 +408,7 @@ def test_a_pretrained_backbone_is_stored_with_the_model(tmp_path):
     transformers = pytest.importorskip("transformers")
     from dataclasses import replace
 
-    from holdfast.settings import Model
+    from holdfast.core.settings import Network
 
     from .conftest import BLUEPRINT
 
@@ -420,7 +420,8 @@ def test_a_pretrained_backbone_is_stored_with_the_model(tmp_path):
     transformers.ViTModel(config).save_pretrained(place)
     processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 16, "width": 16}}
     (place / "preprocessor_config.json").write_text(json.dumps(processor))
-    tuned = replace(BLUEPRINT, model=Model(str(place), tune_layers=1))
+    setup = replace(BLUEPRINT.setup, network=Network(str(place), tune_layers=1))
+    tuned = replace(BLUEPRINT, setup=setup)
     learn(tmp_path / "m", 0, 1, blueprint=tuned)
     before = answers(tmp_path / "m")
     shutil.rmtree(place)

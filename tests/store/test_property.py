@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from holdfast.errors import ConfigError, StoreError
+from holdfast.core.errors import ConfigError, StoreError
 from holdfast.store.model import ModelFolder
 
 from .conftest import NAMES, answers, learn

@@ -5,13 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from holdfast.errors import ConfigError, StoreError
-from holdfast.settings import Training
-from holdfast.store import tree
+from holdfast.core.errors import ConfigError, StoreError
+from holdfast.core.settings import Training
+from holdfast.memory import Protocol
+from holdfast.store import serialize
 from holdfast.store.model import ModelFolder
 from holdfast.store.update import Update
 
 from .conftest import BLUEPRINT, answers, images, learn
+
+
+def trained(training):
+    """The blueprint with another training."""
+    return replace(BLUEPRINT, setup=replace(BLUEPRINT.setup, training=training))
 
 
 @pytest.mark.parametrize("stop", [1, 2])
@@ -28,7 +34,7 @@ def test_a_resumed_update_has_the_bits_of_an_uninterrupted_one(stop, start, mode
         learn(straight, *task)
     assert torch.equal(answers(path), answers(straight))
     resumed, whole = (
-        tree.read(p / "versions" / f"{made.version:04d}" / "state.safetensors")
+        serialize.read(p / "versions" / f"{made.version:04d}" / "state.safetensors")
         for p in (path, straight)
     )
     for part in ("learner", "past", "parts"):
@@ -41,10 +47,10 @@ def test_every_kind_of_state_goes_through_the_disk(recipe, tmp_path):
     """Extended twice, one update stopped: memories, logits, priors, past networks."""
     kind = replace(BLUEPRINT, recipe=recipe, parameters={})
     if recipe in ("er", "derpp"):
-        kind = replace(kind, protocol="buffer", images=5)
+        kind = replace(kind, setup=replace(kind.setup, protocol=Protocol("buffer", 5)))
     core = kind.build("cpu")
     for classes in ((0, 1), (2, 3), (1, 4)):
-        list(core.learn(core.arrive(*images(*classes))))
+        core.learn(core.arrive(*images(*classes)))
         if classes == (2, 3):
             learn(tmp_path / "m", *classes, blueprint=kind, stop=1)
         made = learn(tmp_path / "m", *classes, blueprint=kind, resume=True)
@@ -65,7 +71,7 @@ def test_a_stopped_update_is_not_forgotten(model):
     [
         ({"seed": 3}, "images"),
         (
-            {"blueprint": replace(BLUEPRINT, training=Training(epochs=3, batch=16, lr=0.02))},
+            {"blueprint": trained(Training(epochs=3, batch=16, lr=0.02))},
             "epochs",
         ),
     ],
@@ -99,7 +105,7 @@ def test_a_damaged_checkpoint_is_refused(model):
 
 
 def test_training_may_change_from_update_to_update(model):
-    longer = replace(BLUEPRINT, training=Training(epochs=4, batch=8, lr=0.01))
+    longer = trained(Training(epochs=4, batch=8, lr=0.01))
     made = learn(model, 4, blueprint=longer)
     assert made.blueprint["training"]["epochs"] == 4
     assert ModelFolder(model).manifest(1).blueprint["training"]["epochs"] == 2

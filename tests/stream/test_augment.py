@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from holdfast.errors import ConfigError, DataError
+from holdfast.core.errors import ConfigError, DataError
+from holdfast.core.numerics import to_float
+from holdfast.core.rows import Rows
 from holdfast.stream.augment import (
     CONTRASTIVE,
     CONTRASTIVE_TINY,
@@ -15,10 +17,8 @@ from holdfast.stream.augment import (
     NONE,
     PLAIN,
     Augment,
-    to_float,
     views,
 )
-from holdfast.stream.rows import Rows
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 STILL = replace(NONE, jitter_p=1.0)  # the identity; each test turns on what it looks at

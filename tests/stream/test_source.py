@@ -12,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from holdfast.errors import ConfigError, DataError
-from holdfast.stream import files, pictures
-from holdfast.stream.source import Source, digits, from_arrays, from_path, limit, load, source
+from holdfast.core.errors import ConfigError, DataError
+from holdfast.stream import hub as hub_module
+from holdfast.stream import pictures, pixels
+from holdfast.stream.catalogue import from_path, load, open_source
+from holdfast.stream.source import Source, digits, from_arrays, limit
 
 CIFAR10 = Path(__file__).parents[2].parent / "shared/data/cifar10"
 COLOURS = {"blue": (0, 0, 200), "green": (0, 200, 0), "red": (200, 0, 0)}
@@ -99,7 +101,7 @@ def test_arrays_are_copied():
 def test_features_stay_float_and_labels_may_be_strings_or_gaps():
     x = torch.randn(10, 5, dtype=torch.float64)
     text = from_arrays(x, ["dog", "cat"] * 5, x, ["cat"] * 10)
-    assert text.x.dtype == torch.float32 and text.names == ("cat", "dog")
+    assert text.x.dtype == torch.float64 and text.names == ("cat", "dog")
     assert text.y.tolist() == [1, 0] * 5 and text.test_y.tolist() == [0] * 10
     assert (
         from_arrays(x, np.array(["dog", "cat"] * 5, object), x, ["cat"] * 10).y.tolist()
@@ -136,7 +138,7 @@ def spoilt(array, value, row=2):
     [
         (spoilt(X, np.nan), [0, 1, 0, 1], "x: row 2 holds a NaN or infinite value"),
         (spoilt(X, np.inf), [0, 1, 0, 1], "x: row 2 holds a NaN or infinite"),
-        (spoilt(X, 1e300), [0, 1, 0, 1], "x: row 2 holds a NaN or infinite"),
+        (spoilt(X, 1e301), [0, 1, 0, 1], r"x: row 2 holds 1e\+301, in size beyond 1e\+300"),
         (spoilt(PIXELS, np.nan, 1), [0, 1, 0, 1], "x: row 1 holds a NaN"),
         (
             spoilt(PIXELS, 254.0),
@@ -195,11 +197,11 @@ def test_numbers_that_make_no_sense_are_refused():
     with pytest.raises(ConfigError, match=r"test_share is 1\.5: it must lie between 0 and 1"):
         from_arrays(X, [0, 1, 0, 1], test_share=1.5)
     with pytest.raises(ConfigError, match="per_class is 0: it must be at least 1"):
-        source(per_class=0)
+        open_source(per_class=0)
     with pytest.raises(ConfigError, match="size is -1"):
         from_path("anywhere", size=-1)
-    with pytest.raises(ConfigError, match="8 x 8"):
-        source("digits", size=32)
+    with pytest.raises(ConfigError, match="digits have one size"):
+        open_source("digits", size=32)
 
 
 def test_limit_keeps_so_many_of_a_class_and_more_hold_fewer():
@@ -213,7 +215,7 @@ def test_limit_keeps_so_many_of_a_class_and_more_hold_fewer():
     held = {row.numpy().tobytes() for row in more.x}
     assert {row.numpy().tobytes() for row in few.x} <= held
     assert not torch.equal(few.x, limit(made, per_class=5, seed=1).x)
-    assert same(source(per_class=5), few) and same(limit(made, per_class=10**6), made)
+    assert same(open_source(per_class=5), few) and same(limit(made, per_class=10**6), made)
 
 
 # ---- folders of images
@@ -297,7 +299,7 @@ def test_a_large_jpeg_is_decoded_small(tmp_path, monkeypatch):
     save(tmp_path / "red" / "large.jpg", (200, 0, 0), (2048, 2048))
     seen = []
     monkeypatch.setattr(
-        pictures, "_rgb", lambda image: seen.append(image.size) or image.convert("RGB")
+        pixels, "_rgb", lambda image, _: seen.append(image.size) or image.convert("RGB")
     )
     from_path(tmp_path, size=16)
     assert max(seen) == (256, 256)
@@ -328,11 +330,16 @@ def test_bad_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="all train rows are of one class, 'red'"):
         from_path(tmp_path)
     folder(tmp_path)
+    loose.unlink()
     whole = (tmp_path / "green" / "3.png").read_bytes()
     for broken in (whole[: len(whole) // 2], b"", b"no image at all"):
         (tmp_path / "green" / "3.png").write_bytes(broken)
         with pytest.raises(DataError, match=r"green/3\.png is not a readable image"):
-            from_path(tmp_path)
+            from_path(tmp_path, strict=True)
+        made = from_path(tmp_path)
+        assert len(made.x) + len(made.test_x) == 14
+        ((file, why),) = made.skipped
+        assert file.endswith("green/3.png") and why.startswith("is not a readable image")
     (tmp_path / "green" / "3.png").write_bytes(whole)
     save(tmp_path / "train" / "red" / "1.png", (1, 1, 1))
     save(tmp_path / "test" / "1.png", (1, 1, 1))
@@ -351,7 +358,7 @@ def test_images_that_are_not_kept_are_not_decoded(tmp_path, monkeypatch):
     made = from_path(tmp_path, per_class=2, test_per_class=1)
     assert len(made.x) == 6 and len(made.test_x) == 3 and len(decoded) == 9
     assert same(made, limit(from_path(tmp_path), 2, 1)) and same(
-        made, source("any", tmp_path, None, 2, 1)
+        made, open_source("any", tmp_path, None, 2, 1)
     )
 
 
@@ -408,8 +415,8 @@ def test_images_in_a_parquet_file_may_be_plain_bytes_or_paths(tmp_path):
             "the label 2 of row 2 has no name: the 2 names are cat, dog",
         ),
         (
-            table([0, 1] * 2, images=[encoded((1, 1, 1))] * 2 + [b"junk"] * 2),
-            "x.parquet row 2 is not a read",
+            table([0, 1] * 2, images=[b"junk"] * 4),
+            "no image of x can be read: .*x.parquet row . is not a read",
         ),
         (
             pa.table({"image": [{"bytes": b"", "path": None}] * 4, "label": [0, 1] * 2}),
@@ -420,6 +427,35 @@ def test_images_in_a_parquet_file_may_be_plain_bytes_or_paths(tmp_path):
 def test_bad_parquet_files_are_refused(tmp_path, made, message):
     pq.write_table(made, tmp_path / "x.parquet")
     with pytest.raises(DataError, match=message):
+        from_path(tmp_path / "x.parquet")
+
+
+def test_broken_rows_of_a_parquet_file_are_skipped_or_refused(tmp_path):
+    images = [encoded((i, 0, 0)) for i in range(12)]
+    images[5] = b"junk"
+    pq.write_table(table([0, 1] * 6, images=images), tmp_path / "x.parquet")
+    made = from_path(tmp_path / "x.parquet")
+    pixels = torch.cat([made.x, made.test_x])[:, 0, 0, 0].tolist()
+    classes = torch.cat([made.y, made.test_y]).tolist()
+    assert sorted(zip(pixels, classes)) == [(i, i % 2) for i in range(12) if i != 5]
+    ((row, why),) = made.skipped
+    assert row.endswith("x.parquet row 5") and why.startswith("is not a readable image")
+    with pytest.raises(DataError, match=r"x\.parquet row 5 is not a readable image"):
+        from_path(tmp_path / "x.parquet", strict=True)
+
+
+@pytest.mark.parametrize("column", ["image", "file_name"])
+def test_a_parquet_column_of_file_names(tmp_path, column):
+    for i in range(12):
+        save(tmp_path / "pictures" / f"{i}.png", (i, i, i))
+    names = [f"pictures/{i}.png" for i in range(12)]
+    rows = pa.table({"note": ["some text"] * 12, column: names, "label": [0, 1] * 6})
+    pq.write_table(rows, tmp_path / "x.parquet")
+    made = from_path(tmp_path / "x.parquet")
+    assert all(int(y) == int(x[0, 0, 0]) % 2 for x, y in zip(made.x, made.y))
+    assert len(made.x) == 10
+    pq.write_table(rows.rename_columns(["note", "text", "label"]), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"columns are note \(string\), text \(string\), label"):
         from_path(tmp_path / "x.parquet")
 
 
@@ -449,7 +485,7 @@ def test_parquet_files_must_agree_on_the_names(tmp_path):
 
 @pytest.mark.skipif(not CIFAR10.exists(), reason="shared/data/cifar10 is not there")
 def test_cifar10_from_local_files():
-    made = source("cifar10", CIFAR10, per_class=4, test_per_class=2)
+    made = open_source("cifar10", CIFAR10, per_class=4, test_per_class=2)
     assert made.name == "cifar10" and made.names[3] == "cat" and made.x.shape == (40, 3, 32, 32)
     assert torch.bincount(made.test_y).tolist() == [2] * 10
     found = pq.read_table(CIFAR10 / "train.parquet").slice(0, 2000).to_pylist()
@@ -478,7 +514,7 @@ def hub(monkeypatch):
         return datasets.DatasetDict(answer)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(files, "_reachable", lambda endpoint: True)
+    monkeypatch.setattr(hub_module, "_reachable", lambda endpoint: True)
     return asked, answer
 
 
@@ -541,7 +577,7 @@ def test_a_hub_that_cannot_be_reached_fails_fast_and_says_what_to_do(hub, monkey
         DataError, match=r"'a/b' cannot be loaded from the Hugging Face hub .* --data PATH"
     ):
         load("a/b")
-    monkeypatch.setattr(files, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr(hub_module, "_reachable", lambda endpoint: False)
     with pytest.raises(DataError, match="cannot be reached"):
         load("a/b")
     before = datasets.config.HF_HUB_OFFLINE
@@ -549,11 +585,11 @@ def test_a_hub_that_cannot_be_reached_fails_fast_and_says_what_to_do(hub, monkey
 
 
 def test_unknown_names_are_answered_with_the_nearest():
-    with pytest.raises(ConfigError, match="unknown stream 'cifar1O': did you mean 'cifar1"):
-        source("cifar1O")
+    with pytest.raises(ConfigError, match="unknown source 'cifar1O': did you mean 'cifar1"):
+        open_source("cifar1O")
 
 
 def test_local_data_are_named_after_the_stream_that_was_asked_for(tmp_path):
     folder(tmp_path / "mine")
-    assert source("cifar10", tmp_path / "mine").name == "cifar10"
-    assert source(data=str(tmp_path / "mine"), size=2).name == "mine"
+    assert open_source("cifar10", tmp_path / "mine").name == "cifar10"
+    assert open_source(data=str(tmp_path / "mine"), size=2).name == "mine"

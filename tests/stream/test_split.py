@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from holdfast.errors import ConfigError, DataError
+from holdfast.core.errors import ConfigError, DataError
 from holdfast.stream.source import Source, from_arrays
 from holdfast.stream.split import (
     class_incremental,

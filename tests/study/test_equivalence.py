@@ -145,17 +145,16 @@ def test_the_folder_has_the_figures_and_the_picture(findings, folder):
 
 
 def test_the_command_prints_every_claim_and_fails_with_one(findings, monkeypatch, capsys):
-    monkeypatch.setattr(
-        "holdfast.commands.study.STUDIES", {"equivalence": lambda out, seed: findings}
-    )
+    monkeypatch.setattr("holdfast.cli.study.STUDIES", {"equivalence": lambda out, seed: findings})
     monkeypatch.setenv("COLUMNS", "120")
     assert main(["study", "equivalence"]) == 0
     shown = capsys.readouterr().out
     assert "29 of 29 findings hold" in shown and SECOND in shown and "FAILS" not in shown
+    assert main(["study", "equivalence", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["holds"] and [Finding(**one) for one in data["findings"]] == findings
     broken = [*findings[:-1], near("t", "a claim", 3.0, 2, 0.1)]
-    monkeypatch.setattr(
-        "holdfast.commands.study.STUDIES", {"equivalence": lambda out, seed: broken}
-    )
+    monkeypatch.setattr("holdfast.cli.study.STUDIES", {"equivalence": lambda out, seed: broken})
     assert main(["study", "equivalence"]) == 1
     assert "FAILS  a claim" in capsys.readouterr().out
 

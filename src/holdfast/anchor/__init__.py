@@ -3,11 +3,12 @@
 from holdfast.anchor.divergence import (
     DIVERGENCES,
     Divergence,
+    FDivergence,
     balanced_kl,
-    divergence,
     f_divergence,
     forward_kl,
     jensen_shannon,
+    make_divergence,
     reverse_kl,
 )
 from holdfast.anchor.feature import FeatureDistillation, feature_distillation
@@ -18,16 +19,19 @@ from holdfast.anchor.function import (
     distillation,
 )
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
 from holdfast.anchor.weight import Proximal, Quadratic
-from holdfast.curvature.curvature import Curvature, Importance, Unit
+from holdfast.curvature.curvature import Curvature
+from holdfast.curvature.importance import Importance, Unit
 from holdfast.curvature.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 
 __all__ = [
     "DIVERGENCES",
     "Curvature",
     "Divergence",
+    "FDivergence",
     "FeatureDistillation",
     "FrameSoftmax",
     "HeadSoftmax",
@@ -39,6 +43,7 @@ __all__ = [
     "MemoryAware",
     "PathIntegral",
     "Proximal",
+    "PseudoRehearsal",
     "Quadratic",
     "RelationDistillation",
     "Rule",
@@ -47,12 +52,12 @@ __all__ = [
     "WeightAligning",
     "balanced_kl",
     "distillation",
-    "divergence",
     "edited",
     "f_divergence",
     "feature_distillation",
     "forward_kl",
     "jensen_shannon",
+    "make_divergence",
     "relation_distillation",
     "reverse_kl",
 ]

@@ -1,4 +1,4 @@
-"""Divergences between what the past network and the learner say of an input (THEORY 7).
+"""Divergences between what the past network and the learner say of an input (docs/theory.md, section 7).
 
 Every function takes (N, K) logits or log-probabilities (a log-softmax leaves the latter as they
 are), the past's first, and returns (N,) values >= 0 that vanish iff both rows are the same
@@ -9,12 +9,15 @@ matrix F = diag(p) - p p^T; ``normalise`` divides by f''(1), so that one weight 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.errors import ConfigError, unknown
+from holdfast.core.errors import ConfigError
+from holdfast.core.grammar import arguments
+from holdfast.core.registry import Registry
 
 REACH = (
     40.0  # log-ratios of a general f-divergence are held within +-REACH: exp(2 REACH) is a float32
@@ -23,6 +26,7 @@ REACH = (
 
 # of the past's logits, the learner's, and whether to normalise
 Divergence = Callable[[Tensor, Tensor, bool], Tensor]
+DIVERGENCES: Registry[Divergence] = Registry("divergence")
 
 
 def forward_kl(
@@ -105,9 +109,7 @@ def balanced_kl(
     return s * forward_kl(past, now) + (1 - s) * reverse_kl(past, now)
 
 
-def f_divergence(
-    generator: Callable[[Tensor], Tensor], curvature: float | None = None
-) -> Divergence:
+class FDivergence:
     """sum_k p_k f(p*_k / p_k) for a convex f, made elementwise: f(1) = 0 is not asked for.
 
     f is replaced by ``f(u) - f(1) - f'(1) (u - 1)``, which gives the same divergence in terms that
@@ -121,24 +123,36 @@ def f_divergence(
     Raises:
         ConfigError: when asked to normalise by an f''(1) that is not positive.
 
-    Source: Csiszar, 1967; the constant f''(1)/2 is THEORY 7's
-    """
-    value, slope, bend = _at_one(generator, curvature)
+    It can be pickled and copied wherever its generator can: a function of a module, not a lambda.
 
-    def divergence(
-        past: Float[Tensor, "n k"], now: Float[Tensor, "n k"], normalise: bool = False
+    Source: Csiszar, 1967; the constant f''(1)/2 is docs/theory.md's, section 7
+    """
+
+    def __init__(self, generator: Callable[[Tensor], Tensor], curvature: float | None = None):
+        self.generator = generator
+        self.at_one, self.slope, self.curvature = _at_one(generator, curvature)
+
+    def __call__(
+        self, past: Float[Tensor, "n k"], now: Float[Tensor, "n k"], normalise: bool = False
     ) -> Float[Tensor, " n"]:
-        if normalise and not bend > 0:
+        """(N,) values; the arguments are those of every divergence."""
+        if normalise and not self.curvature > 0:
             raise ConfigError(
-                f"a divergence with f''(1) = {bend:g} cannot be normalised: give its curvature, "
-                "or use normalise=False."
+                f"a divergence with f''(1) = {self.curvature:g} cannot be normalised: give its "
+                "curvature, or use normalise=False."
             )
         p, q = _logs(past), _logs(now)
         u = torch.exp((p - q).clamp(-REACH, REACH))
-        total = (q.exp() * (generator(u) - value - slope * (u - 1))).sum(1)
-        return total / bend if normalise else total
+        total = (q.exp() * (self.generator(u) - self.at_one - self.slope * (u - 1))).sum(1)
+        return total / self.curvature if normalise else total
 
-    return divergence
+
+f_divergence = FDivergence  # the name under which it is called
+
+
+def _squared_roots(u: Tensor) -> Tensor:
+    """(1 - sqrt u)^2, the generator of the squared Hellinger distance."""
+    return (1 - u.sqrt()) ** 2
 
 
 def _at_one(f: Callable[[Tensor], Tensor], curvature: float | None) -> tuple[float, float, float]:
@@ -164,21 +178,20 @@ def _mean(log_p: Tensor, values: Tensor) -> Tensor:
     return (p * values.masked_fill(p == 0, 0.0)).sum(1)
 
 
-DIVERGENCES: dict[str, Divergence] = {
-    "forward_kl": forward_kl,
-    "reverse_kl": reverse_kl,
-    "jensen_shannon": jensen_shannon,
-    "balanced_kl": balanced_kl,
-    "hellinger": f_divergence(lambda u: (1 - u.sqrt()) ** 2, curvature=0.5),
-}
+for _divergence in (forward_kl, reverse_kl, jensen_shannon, balanced_kl):
+    DIVERGENCES.add(_divergence.__name__, _divergence)
+DIVERGENCES.add("hellinger", FDivergence(_squared_roots, curvature=0.5))
 
 
-def divergence(name: str) -> Divergence:
-    """A divergence by name.
+def make_divergence(text: str) -> Divergence:
+    """A divergence by name, perhaps with settings: ``forward_kl``, ``balanced_kl:share=0.6``.
 
     Raises:
-        ConfigError: for an unknown one, with the nearest name.
+        ConfigError: for an unknown one, with the nearest name, or a setting that it lacks.
     """
-    if name not in DIVERGENCES:
-        raise unknown("divergence", name, DIVERGENCES)
-    return DIVERGENCES[name]
+    entry, rest = DIVERGENCES.find(text)
+    if not rest:
+        return entry.value
+    where = f"divergence {entry.name}"
+    settings = arguments(entry.value, rest, where, skip=("past", "now", "normalise"))
+    return partial(entry.value, **settings)

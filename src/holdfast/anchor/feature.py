@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from holdfast.errors import unknown
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import at_least_float32, in_float64, to_float
+from holdfast.core.output import outputs
+from holdfast.core.step import Part, Step
+from holdfast.loss.checks import require_option, require_pair
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
+
+if TYPE_CHECKING:
+    from holdfast.core.rows import Rows
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
 
 Distance = Literal["square", "cosine"]
+Space = Literal["features", "embedding"]
+LEAST_SPREAD = 0.1  # of the mean squared length, below which features count as one point
+NARROW = 0.05  # of the kept spread of features, below which rows may be one scene
+NARROW_INPUTS = 0.2  # of the kept spread of inputs, below which they are
+LEAST_LENGTH = 1e-3  # of the past row's length, below which a direction is no longer followed
 
 
 def feature_distillation(
-    now: Float[Tensor, "n f"], past: Float[Tensor, "n f"], distance: Distance = "square"
+    now: Float[Tensor, "n f"],
+    past: Float[Tensor, "n f"],
+    distance: Distance = "square",
+    spread: float | None = None,
 ) -> Float[Tensor, ""]:
-    """mean_i ||h_i - h*_i||^2 / mean_i ||h*_i - mean h*||^2, or mean_i (1 - cos(h_i, h*_i)).
+    """mean_i ||h_i - h*_i||^2 / s, or mean_i (1 - cos(h_i, h*_i)).
 
-    The square is relative to the past features' own spread, so that a weight means one strength
-    whatever their scale and width.
+    s = mean_i ||h*_i - mean h*||^2, the past features' spread, so that a weight means one strength
+    whatever their scale and width. Rows that are alike have none: then s is a tenth of their mean
+    squared length. Rows with h*_i = 0 have no direction to keep and count 0 for the cosine.
 
     Args:
         now: (N, f) features of the learner.
         past: (N, f) those of the past network; no gradient flows into them.
         distance: ``square`` or ``cosine``.
+        spread: s of other rows, in place of these rows' own.
 
     Raises:
-        ConfigError: for an unknown distance.
+        ConfigError: for an unknown distance, or a spread that is not positive.
+        DataError: for tensors of two shapes.
 
     Source: Jung et al., *Less-forgetting learning*, 2016; Hou et al. (LUCIR), CVPR 2019, for the cosine
 
@@ -38,18 +56,59 @@ def feature_distillation(
     >>> feature_distillation(h + torch.tensor([2.0, 0.0]), h)
     tensor(4.)
     """
-    if distance not in ("square", "cosine"):
-        raise unknown("distance", distance, ("square", "cosine"))
-    wide = torch.promote_types(now.dtype, torch.float32)
-    now, past = now.to(wide), past.detach().to(wide)
+    require_option("distance", distance, get_args(Distance))
+    require_pair("features", now, past)
+    if spread is not None and not 0 < spread < float("inf"):
+        raise ConfigError(f"the spread of features must be positive, not {spread}.")
+    now, past = at_least_float32(now), at_least_float32(past.detach())
+    if not len(now):
+        return now.sum() * 0.0
     if distance == "cosine":
-        return (1 - functional.cosine_similarity(now, past, dim=1)).mean()
-    spread = ((past - past.mean(0)) ** 2).sum(1).mean()
-    return ((now - past) ** 2).sum(1).mean() / spread.clamp_min(1e-12)
+        return _one_minus_cosine(now, past).mean()
+    s = _spread(*_moments(past)) if spread is None else spread
+    return ((now - past) ** 2).sum(1).mean() / s
+
+
+def _one_minus_cosine(now: Tensor, past: Tensor) -> Float[Tensor, " n"]:
+    """1 - cos(h_i, h*_i), whose gradient stays finite where h_i is 0; 0 where h*_i is."""
+    length = past.norm(dim=1)
+    product = torch.maximum(now.norm(dim=1) * length, LEAST_LENGTH * length**2)
+    there = length > 0
+    cosine = (now * past).sum(1) / torch.where(there, product, 1.0)
+    return torch.where(there, 1 - cosine, 0.0)
+
+
+def _moments(h: Float[Tensor, "n f"]) -> tuple[Tensor, Tensor]:
+    """Mean ||h - mean h||^2 and mean ||h||^2."""
+    return ((h - h.mean(0)) ** 2).sum(1).mean(), (h**2).sum(1).mean()
+
+
+def _spread(spread: Tensor, square: Tensor) -> Tensor:
+    """The spread, where it is one; a share of the mean squared length, where rows are alike."""
+    return torch.maximum(spread, LEAST_SPREAD * square).clamp_min(1e-12)
+
+
+def _input_spread(rows: Rows) -> Float[Tensor, ""]:
+    """mean_i ||x_i - mean x||^2 of rows at rest, in float64 on the CPU, batch by batch."""
+    first = in_float64(to_float(rows.x[:1])).flatten(1)
+    total, square = torch.zeros_like(first[0]), torch.zeros_like(first[0, 0])
+    for batch in rows.batches(1024):
+        away = in_float64(to_float(batch.x)).flatten(1) - first
+        total, square = total + away.sum(0), square + away.square().sum()
+    return (square / len(rows) - (total / len(rows)).square().sum()).clamp_min(0).cpu()
 
 
 class FeatureDistillation(Term):
     """`feature_distillation` of the current inputs' features, or embeddings.
+
+    The spread is that of the earlier tasks' rows, measured when each task ended (their mean, weighted
+    by rows) and kept as two numbers: what a batch happens to hold, one row or frames of one scene, has
+    no say in it. Before any task was measured, as in a state of an older format, it is the batch's own.
+
+    A task whose rows are all alike, as inputs and to the network (a single row, frames of one scene:
+    spreads below a fifth and a twentieth of the kept ones), says where the features stay at one point
+    and nothing of the rest; the backbone, batch statistics included, is then held as it is while that
+    task is learned.
 
     Args:
         distance: ``square`` or ``cosine``.
@@ -63,21 +122,62 @@ class FeatureDistillation(Term):
     needs_past = True
     label = "features"
 
-    def __init__(
-        self,
-        distance: Distance = "square",
-        of: Literal["features", "embedding"] = "features",
-        on: str = "batch",
-    ):
+    def __init__(self, distance: Distance = "square", of: Space = "features", on: str = "batch"):
         super().__init__()
-        feature_distillation(torch.zeros(1, 1), torch.zeros(1, 1), distance)
-        if of not in ("features", "embedding"):
-            raise unknown("feature space", of, ("features", "embedding"))
+        require_option("distance", distance, get_args(Distance))
+        require_option("feature space", of, get_args(Space))
         self.distance: Distance = distance
         self.of, self.on = of, on
+        self.reads = (of,)
+        # rows measured; means over rows of the features' spread and square, and of the inputs' spread
+        self.moments = torch.zeros(4, dtype=torch.float64)
+
+    @property
+    def spread(self) -> float | None:
+        """The spread of the earlier tasks' rows; None before any was measured."""
+        return float(_spread(*self.moments[1:3])) if self.moments[0] else None
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
-        return feature_distillation(
-            getattr(part.out, self.of), getattr(part.past, self.of), self.distance
+        now, past = getattr(part.out, self.of), getattr(part.past, self.of)
+        return feature_distillation(now, past, self.distance, self.spread)
+
+    def begin(self, learner: Learner, task: Task) -> None:
+        """Hold the backbone for a task whose rows are all alike."""
+        if self.spread is not None:
+            spread, _, inputs = self._measured(learner, task).tolist()
+            alike = inputs <= NARROW_INPUTS * float(self.moments[3])
+            self.holds_backbone = alike and spread <= NARROW * self.spread
+
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """Measure the task's rows, as the past network of the next tasks will see them."""
+        self.holds_backbone = False
+        rows = self.moments[0] + len(task.train)
+        apart = self._measured(learner, task) - self.moments[1:]
+        means = self.moments[1:] + apart * (len(task.train) / rows)
+        self.moments = torch.cat([rows[None], means])
+
+    def _measured(self, learner: Learner, task: Task) -> Float[Tensor, " 3"]:
+        """What `moments` are the means of, of a task's rows, in float64 on the CPU."""
+        h = getattr(outputs(learner, task.train), self.of)
+        spread, square = _moments(h)
+        return torch.stack(
+            [spread.cpu().double(), square.cpu().double(), _input_spread(task.train)]
         )
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The moments measured, and whether the task that is being learned holds the backbone."""
+        return {"moments": self.moments, "holds_backbone": self.holds_backbone}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over the moments; a state of an older format has none."""
+        if state:
+            self.moments = state["moments"].cpu()
+            self.holds_backbone = bool(state["holds_backbone"])
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ):
+        """As any module's, for a state of an older format too."""
+        state_dict.setdefault(f"{prefix}_extra_state", {})
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

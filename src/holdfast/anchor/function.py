@@ -1,27 +1,32 @@
-"""Function anchors: the new network must say of an input what the past one said (THEORY 7)."""
+"""Function anchors: the new network must say of an input what the past one said.
+
+The formulas are in docs/theory.md, section 7.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.anchor.divergence import Divergence, divergence, forward_kl
-from holdfast.errors import ConfigError
-from holdfast.learner.learner import outputs
+from holdfast.anchor.divergence import Divergence, forward_kl, make_divergence
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import at_least_float32, class_sums
+from holdfast.core.output import outputs
+from holdfast.core.rows import Rows
+from holdfast.core.step import Part, Step
+from holdfast.loss.checks import require_option, require_pair, require_positive
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step, wide
-from holdfast.stream.rows import Rows
-from holdfast.tally import add_by_class
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
     from holdfast.stream.task import Task
 
-GIVEN = "given"  # the part of a step that holds rows given to a term
+Support = Literal["old", "all_padded"]
+EXTRA_ROWS = "given"  # the part of a step that holds rows given to a term
 
 
 def distillation(
@@ -34,7 +39,7 @@ def distillation(
     """T^2 mean_i Div(softmax(past_i / T) || softmax(now_i / T)).
 
     The factor T^2 keeps the strength near equality free of T, up to the softened Fisher matrix:
-    1/2 d^T F_T d for a move d of the logits (THEORY 7).
+    1/2 d^T F_T d for a move d of the logits (docs/theory.md, section 7).
 
     Args:
         past: (N, K) logits of the past network; -inf is a class it gives nothing.
@@ -45,6 +50,7 @@ def distillation(
 
     Raises:
         ConfigError: if T is not positive.
+        DataError: for tensors of two shapes.
 
     Source: Hinton, Vinyals, Dean, *Distilling the knowledge in a neural network*, 2015
 
@@ -52,11 +58,14 @@ def distillation(
     tensor(0.1438)
     """
     require_positive(T)
+    require_pair("logits", now, past)
+    if not len(now):
+        return now.sum() * 0.0
     return T**2 * by(past / T, now / T, normalise).mean()
 
 
 class LogitDistillation(Term):
-    """T^2 E Div(p*(.|x; T) || p(.|x; T)), the expectation being over a part's rows (THEORY 7).
+    """T^2 E Div(p*(.|x; T) || p(.|x; T)), the expectation being over a part's rows.
 
     With ``support="old"`` value and gradient are 0 while the learner is its past; with
     ``all_padded`` the gradient is not, because a growing softmax has already moved away from a past
@@ -74,12 +83,14 @@ class LogitDistillation(Term):
             has. They count as stored images, and need ``Protocol("buffer", k)`` with k no smaller.
 
     Raises:
-        ConfigError: for T <= 0, an unknown divergence, or one that a padded past makes infinite.
+        ConfigError: for T <= 0, an unknown divergence, an unknown support, or a divergence that a padded
+            past makes infinite.
 
     Source: Li, Hoiem, *Learning without forgetting*, 2016; Yun, 2020, eq. 4
     """
 
     needs_past = True
+    reads = asks = ("logits",)
     label = "distil"
 
     def __init__(
@@ -87,16 +98,19 @@ class LogitDistillation(Term):
         divergence: str | Divergence = "forward_kl",
         T: float = 2.0,
         on: str = "batch",
-        support: Literal["old", "all_padded"] = "old",
+        support: Support = "old",
         normalise: bool = True,
         rows: Rows | None = None,
     ):
         super().__init__()
+        require_option("support", support, get_args(Support))
         self.divergence = named(divergence)
         self.T, self.support, self.normalise = require_positive(T), support, normalise
-        self.on = on if rows is None else GIVEN
+        self.on = on if rows is None else EXTRA_ROWS
         if rows is not None:  # negative keys: never taken for samples of the stream
-            self.given = replace(rows, key=-1 - torch.arange(len(rows), device=rows.key.device))
+            self.extra_rows = replace(
+                rows, key=-1 - torch.arange(len(rows), device=rows.key.device)
+            )
         if support == "all_padded":
             padded, plain = torch.tensor([[0.0, -torch.inf]]), torch.zeros(1, 2)
             if not bool(self.divergence(padded, plain, False).isfinite()):
@@ -108,7 +122,7 @@ class LogitDistillation(Term):
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
         known = list(step.known)
-        past, now = wide(part.past.logits), wide(part.out.logits)
+        past, now = at_least_float32(part.past.logits), at_least_float32(part.out.logits)
         if self.support == "old":
             past, now = past[:, known], now[:, known]
         else:
@@ -133,6 +147,7 @@ class MatchLogits(Term):
     Source: Buzzega et al., *Dark experience for general continual learning*, NeurIPS 2020, eq. 6
     """
 
+    reads = asks = ("logits",)
     label = "match"
 
     def __init__(self, on: str = "memory"):
@@ -148,7 +163,7 @@ class MatchLogits(Term):
                 'use a memory that notes them, Reservoir(columns=("logits",)).'
             )
         there = noted.isfinite()
-        gap = wide(part.out.logits)[:, : noted.shape[1]] - noted
+        gap = at_least_float32(part.out.logits)[:, : noted.shape[1]] - noted
         return (gap.masked_fill(~there, 0.0) ** 2).sum() / there.sum().clamp_min(1)
 
 
@@ -160,7 +175,7 @@ def class_log_odds(
 
 
 class IndirectAlignment(Term):
-    """KL(p* || p) on the current inputs, with p(k|x) ~ exp(-||h(x) - c_k||^2 / T) (THEORY 7).
+    """KL(p* || p) on the current inputs, with p(k|x) ~ exp(-||h(x) - c_k||^2 / T).
 
     c_k is the mean feature of class k in the network that learned it: a vector a class, no image.
     The same means serve the past and the new network, so value and gradient are 0 while they are
@@ -178,6 +193,7 @@ class IndirectAlignment(Term):
     """
 
     needs_past = True
+    reads = ("features",)
     label = "ida"
 
     def __init__(self, T: float = 1.0, on: str = "batch"):
@@ -194,20 +210,20 @@ class IndirectAlignment(Term):
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
-        past, now = wide(part.past.features), wide(part.out.features)
+        past, now = at_least_float32(part.past.features), at_least_float32(part.out.features)
         means = self.means.to(now)
         return forward_kl(
             class_log_odds(past, means, self.T), class_log_odds(now, means, self.T)
         ).mean()
 
-    def consolidate(self, learner: Learner, task: Task) -> None:
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
         """Add the task's features to their classes' sums and counts."""
         x, y = outputs(learner, task.train).features, task.train.y
         known = self.statistics
         classes = max(int(y.max()) + 1, len(known["count"]) if known else 0)
         self.statistics = {
-            "count": add_by_class(known.get("count"), torch.ones_like(x[:, 0]), y, classes),
-            "sum": add_by_class(known.get("sum"), x, y, classes),
+            "count": class_sums(known.get("count"), torch.ones_like(x[:, 0]), y, classes),
+            "sum": class_sums(known.get("sum"), x, y, classes),
         }
 
     def get_extra_state(self) -> dict[str, Tensor]:
@@ -221,11 +237,4 @@ class IndirectAlignment(Term):
 
 def named(by: str | Divergence) -> Divergence:
     """The divergence itself, or the one of that name (ConfigError)."""
-    return divergence(by) if isinstance(by, str) else by
-
-
-def require_positive(T: float) -> float:
-    """T itself, if it can be a temperature (ConfigError)."""
-    if not 0 < T < float("inf"):
-        raise ConfigError(f"a temperature must be positive, not T={T}.")
-    return T
+    return make_divergence(by) if isinstance(by, str) else by

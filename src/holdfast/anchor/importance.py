@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.anchor.prior import weights_in
 from holdfast.anchor.rule import Named, Rule
-from holdfast.curvature.curvature import Importance
+from holdfast.core.errors import ConfigError
+from holdfast.curvature.importance import Importance
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.matrix import Diagonal
 from holdfast.curvature.persample import evaluating, persample, weights_of
-from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from holdfast.learner.learner import Learner, Output
-    from holdfast.step import Step
+    from holdfast.core.output import Output
+    from holdfast.core.step import Step
+    from holdfast.learner.learner import Learner
     from holdfast.stream.task import Task
 
 
@@ -27,47 +29,67 @@ class SynapticIntelligence(Rule):
     Give the same object to the method twice: as a rule among the anchors, which lets it see every
     step, and inside ``Quadratic(PathIntegral(rule))``, which asks it for the importance when a task
     ends. g is the gradient of the whole step's objective, the penalty included, as in the public
-    implementations; delta is what the optimiser did, momentum and weight decay included.
+    implementations; delta is what the optimiser did, momentum and weight decay included. What other
+    rules then make of that move (a `Proximal` that draws it back, `WeightAligning` at the end) is no
+    work of the loss: it counts neither in omega nor in the displacement.
+
+    Attributes:
+        omega: by parameter name, the path integral so far.
+        moved: by parameter name, the sum of the moves seen.
 
     Source: Zenke, Poole, Ganguli, *Continual learning through synaptic intelligence* (2017).
     """
 
     def __init__(self):
         super().__init__()
-        self.start: Named = {}
         self.omega: Named = {}
-        self.g: Named = {}
+        self.moved: Named = {}
+        self.start: Named = {}  # from a state of the older format, which kept it in place of moved
 
-    def gradient(self, gradient: Named, step: Step) -> Named:
-        """Untouched; kept until the update."""
+    def observe(self, gradient: Named, move: Named, step: Step) -> None:
+        """Add the step's share of the path integral, and its move."""
+        if not self.moved:
+            weights = {n: w.detach() for n, w in weights_in(step).items()}
+            self.moved = {n: torch.zeros_like(w) for n, w in weights.items()}
+            for name, start in self.start.items():
+                self.moved[name] = weights[name] - start - move.get(name, 0.0)
+            self.omega = self.omega or {n: torch.zeros_like(w) for n, w in weights.items()}
+            self.start = {}
+        for name, g in gradient.items():
+            self.omega[name] -= g * move[name]
+            self.moved[name] += move[name]
+
+    def displacement(self, learner: Learner, layout: Layout) -> Float[Tensor, " p"]:
+        """(P,) how far the moves that it saw lead.
+
+        Raises:
+            ConfigError: if it saw none.
+        """
+        if self.moved:
+            return layout.flat(self.moved)
         if not self.start:
-            self.start = {n: w.detach().clone() for n, w in weights_in(step).items()}
-            self.omega = {n: torch.zeros_like(w) for n, w in self.start.items()}
-        self.g = {name: g.detach().clone() for name, g in gradient.items()}
-        return gradient
+            raise ConfigError(
+                "synaptic intelligence saw no step: put its rule among the method's anchors too."
+            )
+        return layout.flat(weights_of(learner)) - layout.flat(self.start)
 
-    def update(self, delta: Named, step: Step) -> Named:
-        """Untouched; the step's share of the path integral is added."""
-        for name, g in self.g.items():
-            self.omega[name] -= g * delta[name]
-        self.g = {}
-        return delta
-
-    def consolidate(self, learner: Learner, task: Task) -> None:
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
         """Start anew: the terms, which asked for the importance, come before the rules."""
-        self.start, self.omega = {}, {}
+        self.omega, self.moved, self.start = {}, {}, {}
 
     def get_extra_state(self) -> dict[str, Named]:
         """The path so far, for a task that is resumed."""
-        return {"start": self.start, "omega": self.omega}
+        older = {"start": self.start} if self.start else {}
+        return {"omega": self.omega, "moved": self.moved} | older
 
     def set_extra_state(self, state: dict[str, Named]) -> None:
-        """Take over a path."""
-        self.start, self.omega = dict(state["start"]), dict(state["omega"])
+        """Take over a path; a state of the older format has ``start`` in place of ``moved``."""
+        self.omega = dict(state["omega"])
+        self.moved, self.start = dict(state.get("moved", {})), dict(state.get("start", {}))
 
 
 class PathIntegral(Importance):
-    """H = 2 max(0, omega) / (Delta^2 + xi), Delta the weight's whole move over the task.
+    """H = 2 max(0, omega) / (Delta^2 + xi), Delta the sum of the moves that the rule saw.
 
     The factor 2 makes 1/2 H the published surrogate's Omega, so the weight is its c.
 
@@ -84,13 +106,11 @@ class PathIntegral(Importance):
             )
         self.path, self.xi = path, xi
 
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
-        """Of the task that just ended."""
-        if not self.path.start:
-            raise ConfigError(
-                "synaptic intelligence saw no step: put its rule among the method's anchors too."
-            )
-        away = layout.flat(weights_of(learner)) - layout.flat(self.path.start)
+    def measure(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
+        """Of the task that just ended; nothing mattered in one that moved no weight."""
+        if task.few:
+            return Diagonal(layout, torch.zeros_like(layout.flat(weights_of(learner))))
+        away = self.path.displacement(learner, layout)
         omega = layout.flat(self.path.omega).clamp_min(0)
         return Diagonal(layout, 2 * omega / (away.square() + self.xi))
 
@@ -104,9 +124,9 @@ class MemoryAware(Importance):
     Source: Aljundi et al., *Memory aware synapses* (2018).
     """
 
-    needs_head = True
+    reads = ("logits",)
 
-    def of(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
+    def measure(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
         """Over the task's training rows."""
         x = task.train.x
         image = torch.arange(len(x), device=x.device)

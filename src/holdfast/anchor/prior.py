@@ -1,4 +1,7 @@
-"""Prior: the quadratic that earlier tasks leave on the weights, shared by its two uses (THEORY 6)."""
+"""Prior: the quadratic that earlier tasks leave on the weights, shared by its two uses.
+
+The formulas are in docs/theory.md, section 6.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from holdfast.curvature.curvature import Importance
+from holdfast.core.errors import ConfigError
+from holdfast.curvature.eigenvalues import max_eigenvalue
+from holdfast.curvature.importance import Importance
 from holdfast.curvature.layout import Layout
-from holdfast.curvature.matrix import Matrix, restored, steepest
+from holdfast.curvature.matrix import Matrix, matrix_from
 from holdfast.curvature.persample import weights_of
-from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
+    from holdfast.core.step import Step
     from holdfast.learner.learner import Learner
-    from holdfast.step import Step
     from holdfast.stream.task import Task
 
 
 @dataclass(frozen=True)
-class Post:
+class TaskQuadratic:
     """One quadratic: g0.(w - centre) + 1/2 (w - centre)^T H (w - centre).
 
     Attributes:
         centre: (P,) w0.
         H: over the weights of its layout.
-        slope: (P,) g0, what is left of the gradient at w0; None leaves it out.
+        gradient: (P,) g0, what is left of the gradient at w0; None leaves it out.
     """
 
     centre: Tensor
     H: Matrix
-    slope: Tensor | None = None
+    gradient: Tensor | None = None
 
     @property
     def layout(self) -> Layout:
@@ -44,12 +48,12 @@ class Post:
         """The quadratic at weights by name, with its graph."""
         away = self.layout.flat(weights) - self.centre
         quadratic = 0.5 * (away * self.H.times(away)).sum()
-        return quadratic if self.slope is None else quadratic + (self.slope * away).sum()
+        return quadratic if self.gradient is None else quadratic + (self.gradient * away).sum()
 
-    def slope_at(self, w: Tensor) -> Tensor:
+    def gradient_at(self, w: Tensor) -> Tensor:
         """(P,) its gradient at the weights of a layout's first numbers."""
         pull = self.H.times(w - self.centre)
-        return pull if self.slope is None else pull + self.slope
+        return pull if self.gradient is None else pull + self.gradient
 
 
 class Prior(nn.Module):
@@ -91,8 +95,8 @@ class Prior(nn.Module):
             )
         self.importance, self.weight, self.decay = importance, weight, decay
         self.per_task, self.norm, self.linear = per_task, norm, linear
-        self.posts: list[Post] = []
-        self.steepest, self.warned, self.checked = 0.0, False, False
+        self.quadratics: list[TaskQuadratic] = []
+        self.max_eigenvalue, self.warned, self.checked = 0.0, False, False
 
     def check(self, step: Step) -> None:
         """Refuse a network with nothing to hold at the first step, not after the first task."""
@@ -107,16 +111,16 @@ class Prior(nn.Module):
     def consolidate(self, learner: Learner, task: Task) -> None:
         """Take the learner's weights as a centre, and the task's H (and g0)."""
         layout = self.layout(learner)
-        centre, H = layout.flat(weights_of(learner)), self.importance.of(learner, task, layout)
-        slope = self.importance.slope(learner, task, layout) if self.linear else None
-        if self.posts and not self.per_task:
-            last = self.posts[0]
+        centre, H = layout.flat(weights_of(learner)), self.importance.measure(learner, task, layout)
+        gradient = self.importance.gradient(learner, task, layout) if self.linear else None
+        if self.quadratics and not self.per_task:
+            last = self.quadratics[0]
             H = last.H.scaled(self.decay).plus(H)
-            if slope is not None:  # the older quadratic's own gradient at the new centre
-                at = layout.places(last.layout).to(slope.device)
-                slope = slope.index_add(0, at, self.decay * last.slope_at(centre[at]))
-        post = Post(centre, H, slope)
-        self._take([*self.posts, post] if self.per_task else [post])
+            if gradient is not None:  # the older quadratic's own gradient at the new centre
+                at = layout.places(last.layout).to(gradient.device)
+                gradient = gradient.index_add(0, at, self.decay * last.gradient_at(centre[at]))
+        newest = TaskQuadratic(centre, H, gradient)
+        self._take([*self.quadratics, newest] if self.per_task else [newest])
 
     def scale(self, step: Step) -> float:
         """What 1/2 (w-w0)^T H (w-w0) is multiplied by beside this step's mean loss."""
@@ -124,7 +128,7 @@ class Prior(nn.Module):
 
     def warn_if_stiff(self, step: Step) -> None:
         """Warn once if plain gradient steps on the quadratic would diverge: lr weight max(H) > 2."""
-        stiffness = step.lr * self.scale(step) * self.steepest
+        stiffness = step.lr * self.scale(step) * self.max_eigenvalue
         if stiffness > 2 and not self.warned:
             self.warned = True
             warnings.warn(
@@ -133,15 +137,16 @@ class Prior(nn.Module):
                 stacklevel=2,
             )
 
-    def _take(self, posts: list[Post]) -> None:
-        self.posts, self.steepest = posts, steepest([post.H for post in posts])
+    def _take(self, quadratics: list[TaskQuadratic]) -> None:
+        self.quadratics = quadratics
+        self.max_eigenvalue = max_eigenvalue([quadratic.H for quadratic in quadratics])
 
     def get_extra_state(self) -> list[dict[str, Any]]:
         """Centres and curvatures with the weights they cover."""
         return [
             {"shapes": dict(p.layout.shapes), "centre": p.centre, "H": p.H.tensors()}
-            | ({} if p.slope is None else {"slope": p.slope})
-            for p in self.posts
+            | ({} if p.gradient is None else {"slope": p.gradient})
+            for p in self.quadratics
         ]
 
     def set_extra_state(self, state: list[dict[str, Any]]) -> None:
@@ -149,7 +154,7 @@ class Prior(nn.Module):
         layouts = [Layout({n: tuple(s) for n, s in one["shapes"].items()}) for one in state]
         self._take(
             [
-                Post(one["centre"], restored(layout, one["H"]), one.get("slope"))
+                TaskQuadratic(one["centre"], matrix_from(layout, one["H"]), one.get("slope"))
                 for layout, one in zip(layouts, state, strict=True)
             ]
         )
@@ -169,13 +174,13 @@ class Anchored(nn.Module):
     ):
         super().__init__()
         self.prior = Prior(importance, weight, decay, per_task, norm, linear)
-        self.needs_head = importance.needs_head
+        self.reads, self.asks = ("weights",), importance.reads
 
     def covered(self, learner: nn.Module) -> list[str]:
         """Names of the weights that it holds once a task has ended."""
         return list(self.prior.layout(learner).shapes)
 
-    def consolidate(self, learner: Learner, task: Task) -> None:
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
         """Take the learner's weights as a centre, and the task's H."""
         self.prior.consolidate(learner, task)
 
@@ -183,15 +188,15 @@ class Anchored(nn.Module):
         """How far the weights are from where a quadratic is the loss: after a task, before the next.
 
         Returns:
-            ``weights``: P; ``steepest``: the largest eigenvalue of the summed H; ``slope``: norm of
-            the summed loss's gradient, 0 at a stationary point, for a curvature alone.
+            ``weights``: P; ``max_eigenvalue``: the largest eigenvalue of the summed H; ``gradient``:
+            norm of the summed loss's gradient, 0 at a stationary point, for a curvature alone.
         """
         layout = self.prior.layout(learner)
-        slope = self.prior.importance.slope(learner, task, layout)
+        gradient = self.prior.importance.gradient(learner, task, layout)
         return {
             "weights": float(layout.size),
-            "steepest": self.prior.steepest,
-        } | ({} if slope is None else {"slope": float(slope.norm())})
+            "max_eigenvalue": self.prior.max_eigenvalue,
+        } | ({} if gradient is None else {"gradient": float(gradient.norm())})
 
 
 def weights_in(step: Step) -> dict[str, nn.Parameter]:

@@ -1,17 +1,22 @@
-"""Relation anchors: rows must stand to each other as the past network saw them (THEORY 4 and 5)."""
+"""Relation anchors: rows must stand to each other as the past network saw them.
+
+The formulas are in docs/theory.md, sections 4 and 5.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.errors import ConfigError
+from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
+from holdfast.loss.checks import require_matrix, require_option, require_pair, require_positive
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
+
+Support = Literal["seen", "old"]
 
 
 def relation_distillation(
@@ -24,7 +29,7 @@ def relation_distillation(
     """Cross-entropy of the past's relations with the present's: IRD, or S-PRD when keys are given.
 
     - mean_i sum_a s*_ia log s_ia,  s_i = softmax_a(z_i . k_a / now),  s*_i = softmax_a(z*_i . k*_a / past),
-    where k_a are the other rows themselves (a != i), or the fixed keys (THEORY 4).
+    where k_a are the other rows themselves (a != i), or the fixed keys (docs/theory.md, section 4).
 
     Args:
         z: (N, d) unit rows of the learner.
@@ -33,16 +38,24 @@ def relation_distillation(
         past: temperature of the past's relations, > 0.
         keys: (K, d) prototypes. Default: the rows of the batch.
 
-    With ``now != past`` the gradient at z = z_past is not zero (THEORY 7, statement 5).
+    With ``now != past`` the gradient at z = z_past is not zero (docs/theory.md, section 7, statement 5).
+
+    Raises:
+        ConfigError: for a temperature that is not positive.
+        DataError: for tensors of another shape.
+
     Source: Cha et al., *Co2L* (2021), for IRD; Dang et al. (2025) for S-PRD.
 
     >>> z = torch.eye(3)
     >>> round(relation_distillation(z, z, now=0.5, past=0.5).item(), 4)  # log 2: two equal others
     0.6931
     """
-    if not (now > 0 and past > 0):
-        raise ConfigError(f"temperatures must be positive, not now={now}, past={past}.")
-    if keys is None and len(z) < 2:
+    require_positive(now, "now")
+    require_positive(past, "past")
+    require_pair("rows", z, z_past)
+    if keys is not None:
+        require_matrix("keys", keys)
+    if len(z) < (2 if keys is None else 1):
         return z.sum() * 0.0
     log_s = torch.log_softmax(_relations(z, keys, now), 1)
     with torch.no_grad():
@@ -61,7 +74,7 @@ def _relations(z: Tensor, keys: Tensor | None, temperature: float) -> Tensor:
 
 
 class RelationDistillation(Term):
-    """IRD over the rows of the batch; with a frame as keys, S-PRD over prototypes (THEORY 4).
+    """IRD over the rows of the batch; with a frame as keys, S-PRD over prototypes.
 
     Args:
         now: temperature of the learner.
@@ -69,20 +82,27 @@ class RelationDistillation(Term):
         keys: a frame, for S-PRD.
         support: which prototypes take part: those of all ``seen`` classes, or of ``old`` ones only.
         on: the part it is asked of.
+
+    Raises:
+        ConfigError: for a temperature that is not positive, or another support.
     """
 
     needs_past = True
+    reads = ("embedding",)
 
     def __init__(
         self,
         now: float = 0.2,
         past: float = 0.01,
         keys: Frame | None = None,
-        support: Literal["seen", "old"] = "seen",
+        support: Support = "seen",
         on: str = "batch",
     ):
         super().__init__()
-        self.now, self.past, self.keys, self.support, self.on = now, past, keys, support, on
+        require_option("support", support, get_args(Support))
+        self.now, self.past = require_positive(now, "now"), require_positive(past, "past")
+        self.keys, self.support, self.on = keys, support, on
+        self.dim = None if keys is None else keys.dim
         self.label = "ird" if keys is None else "s_prd"
 
     def value(self, part: Part, step: Step) -> Tensor:

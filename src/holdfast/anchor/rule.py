@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from holdfast.step import Step
+from holdfast.core.step import Step
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
@@ -22,41 +22,62 @@ class Rule(nn.Module):
     """Edits what the optimiser is given, or what it has done; both default to the identity.
 
     A guarantee belongs on the update: under momentum, Adam or weight decay an edited gradient
-    still leaks into the protected directions.
+    still leaks into the protected directions. A hook that is not overridden costs nothing.
 
     Attributes:
-        needs_head: whether it asks what the head says, and so needs one that is trained.
+        reads: what of the learner it depends on, as for a `Term`.
+        asks: what of the learner a term must teach, so that the rule means something.
     """
 
-    needs_head: bool = False
+    reads: tuple[str, ...] = ("weights",)
+    asks: tuple[str, ...] = ()
+
+    def begin(self, learner: Learner, task: Task) -> None:
+        """Prepare for a task; called before its first step."""
 
     def gradient(self, gradient: Named, step: Step) -> Named:
         """What the optimiser is given, from the gradients by parameter name."""
         return gradient
 
+    def observe(self, gradient: Named, move: Named, step: Step) -> None:
+        """Look at the loss's own gradient and at the optimiser's own move; no rule has edited either
+        of them, but where a rule edits the gradient the move is what the optimiser made of that.
+        """
+
     def update(self, delta: Named, step: Step) -> Named:
         """What the weights move by, from the optimiser's own moves by parameter name."""
         return delta
 
-    def consolidate(self, learner: Learner, task: Task) -> None:
-        """Keep what the next tasks will need; called once when a task ends."""
+    def adjust(self, learner: Learner, task: Task) -> None:
+        """Change the learner when a task ends, before anything is measured on it."""
+
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """Keep what the next tasks will need; called once when a task ends, after every `adjust`.
+
+        Args:
+            learner: as it stays.
+            task: the one that ended.
+            past: the network before the task, in eval mode; None in the first.
+        """
 
 
 class WeightAligning(Rule):
     """When a task ends, its new classes' rows of the head are scaled by mean ||w_old|| / mean ||w_new||.
 
-    A head trained on new data alone gives them longer rows, and so the larger scores (THEORY 10).
-    The bias is left alone, and so are the rows of classes that came before.
+    A head trained on new data alone gives them longer rows, and so the larger scores (docs/theory.md,
+    section 10). The bias is left alone, and so are the rows of classes that came before.
 
     Source: Zhao et al., *Maintaining discrimination and fairness in class incremental learning*, 2020
     """
+
+    asks = ("logits",)
 
     def __init__(self):
         super().__init__()
         self.known: tuple[int, ...] = ()
 
     @torch.no_grad()
-    def consolidate(self, learner: Learner, task: Task) -> None:
+    def adjust(self, learner: Learner, task: Task) -> None:
         """Scale, if there are old and new classes; remember which are old from now on."""
         new = [c for c in task.classes if c not in self.known]
         if self.known and new:
@@ -76,21 +97,40 @@ class WeightAligning(Rule):
 
 @contextmanager
 def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[None]:
-    """Run an optimiser step inside, with the rules applied before it and after it."""
-    if not rules:
+    """Run an optimiser step inside, with the rules applied before it and after it.
+
+    Weights and gradients are copied only where a rule looks at a step or edits it.
+    """
+    edits_gradient, observes, edits_update = (
+        [rule for rule in rules if _overrides(rule, hook)]
+        for hook in ("gradient", "observe", "update")
+    )
+    if not (edits_gradient or observes or edits_update):
         yield
         return
     moving = {n: p for n, p in learner.named_parameters() if p.grad is not None}
     gradient = {name: p.grad for name, p in moving.items() if p.grad is not None}
-    for rule in rules:
+    raw = {name: g.detach().clone() for name, g in gradient.items()} if observes else {}
+    for rule in edits_gradient:
         gradient = rule.gradient(gradient, step)
     for name, p in moving.items():
         p.grad = gradient[name]
+    if not (observes or edits_update):
+        yield
+        return
     before = {name: p.detach().clone() for name, p in moving.items()}
     yield
     with torch.no_grad():
         delta = {name: p - before[name] for name, p in moving.items()}
-        for rule in rules:
+        for rule in observes:
+            rule.observe(raw, delta, step)
+        for rule in edits_update:
             delta = rule.update(delta, step)
-        for name, p in moving.items():  # what no rule edited keeps its bits
-            p.add_(delta[name] - (p - before[name]))
+        if edits_update:
+            for name, p in moving.items():  # what no rule edited keeps its bits
+                p.add_(delta[name] - (p - before[name]))
+
+
+def _overrides(rule: Rule, hook: str) -> bool:
+    """Whether a rule has a hook of its own, by its class or as an attribute."""
+    return getattr(getattr(rule, hook), "__func__", None) is not getattr(Rule, hook)

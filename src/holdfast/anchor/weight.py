@@ -1,4 +1,4 @@
-"""Weight anchors: the new weights must stay where the old tasks need them (THEORY 6)."""
+"""Weight anchors: the new weights must stay where the old tasks need them (docs/theory.md, section 6)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from holdfast.anchor.prior import Anchored, Prior, weights_in
 from holdfast.anchor.rule import Named, Rule
-from holdfast.curvature.curvature import Importance
+from holdfast.core.errors import ConfigError
+from holdfast.core.step import Part, Step
+from holdfast.curvature.importance import Importance
 from holdfast.curvature.matrix import Diagonal
-from holdfast.errors import ConfigError
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
 
 
 class Quadratic(Anchored, Term):
@@ -39,7 +39,7 @@ class Quadratic(Anchored, Term):
     Raises:
         ConfigError: for numbers outside their range, frozen weights, or a network of other shapes.
 
-    Source: Kirkpatrick et al. (2017); Schwarz et al. (2018) for the online sum; THEORY 6.
+    Source: Kirkpatrick et al. (2017); Schwarz et al. (2018) for the online sum; docs/theory.md, section 6.
     """
 
     penalty = True
@@ -48,7 +48,7 @@ class Quadratic(Anchored, Term):
     def value(self, part: Part, step: Step) -> Tensor:
         """The scaled quadratics of the earlier tasks; 0 in the first."""
         weights = weights_in(step)
-        if not self.prior.posts:
+        if not self.prior.quadratics:
             self.prior.check(step)
             return step.zero
         self.prior.warn_if_stiff(step)
@@ -57,7 +57,7 @@ class Quadratic(Anchored, Term):
 
 def penalty(prior: Prior, weights: Mapping[str, Tensor]) -> Tensor:
     """sum_t 1/2 (w - w_t)^T H_t (w - w_t), not scaled."""
-    return torch.stack([post.value(weights) for post in prior.posts]).sum()
+    return torch.stack([quadratic.value(weights) for quadratic in prior.quadratics]).sum()
 
 
 class Proximal(Anchored, Rule):
@@ -71,7 +71,7 @@ class Proximal(Anchored, Rule):
     Raises:
         ConfigError: as `Quadratic`, and for an H that is no diagonal.
 
-    Source: Parikh and Boyd, *Proximal algorithms* (2014), for the operator; THEORY 6.
+    Source: Parikh and Boyd, *Proximal algorithms* (2014), for the operator; docs/theory.md, section 6.
     """
 
     def __init__(
@@ -91,23 +91,24 @@ class Proximal(Anchored, Rule):
 
     def gradient(self, gradient: Named, step: Step) -> Named:
         """Untouched; notes where the weights are before the optimiser moves them."""
-        if self.prior.posts:
+        if self.prior.quadratics:
             self.before = {name: w.detach().clone() for name, w in weights_in(step).items()}
         return gradient
 
     def update(self, delta: Named, step: Step) -> Named:
         """The optimiser's move, drawn back towards the centres."""
-        posts, before, self.before = self.prior.posts, self.before, {}
-        if not posts:
+        quadratics, before, self.before = self.prior.quadratics, self.before, {}
+        if not quadratics:
             return delta
-        last = posts[-1].layout
+        last = quadratics[-1].layout
         here = last.flat(before)
         move = last.flat({name: delta.get(name, torch.zeros_like(w)) for name, w in before.items()})
         pull, force = torch.zeros_like(here), torch.zeros_like(here)
-        for post in posts:
-            assert isinstance(post.H, Diagonal)
-            S = step.lr * self.prior.scale(step) * post.H.spread(last)
-            centre = here.index_copy(0, last.places(post.layout).to(here.device), post.centre)
+        for quadratic in quadratics:
+            assert isinstance(quadratic.H, Diagonal)
+            S = step.lr * self.prior.scale(step) * quadratic.H.spread(last)
+            at = last.places(quadratic.layout).to(here.device)
+            centre = here.index_copy(0, at, quadratic.centre)
             pull, force = pull + S, force + S * (centre - here)
         moved = last.split((move + force) / (1 + pull))
         return delta | {name: _rows(delta[name], moved[name]) for name in moved if name in delta}

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class Layout:
             ConfigError: if a tensor is missing or has another shape.
         """
         for name, shape in self.shapes.items():
-            found = tuple(tensors[name].shape) if name in tensors else None
-            if found != shape and not _grown(name, shape, found):
+            shape_now = tuple(tensors[name].shape) if name in tensors else None
+            if shape_now != shape and not _grown(name, shape, shape_now):
                 raise ConfigError(
                     f"the anchor holds {name} of shape {shape}, but the network has "
-                    f"{'none' if found is None else found}: use it with the network it was taken from."
+                    f"{'none' if shape_now is None else shape_now}: use it with the network it was "
+                    "taken from."
                 )
         return torch.cat([tensors[n][: s[0]].flatten() for n, s in self.shapes.items()])
 
@@ -61,11 +62,11 @@ class Layout:
         return older.flat(here)
 
 
-def _grown(name: str, shape: tuple[int, ...], found: tuple[int, ...] | None) -> bool:
+def _grown(name: str, shape: tuple[int, ...], shape_now: tuple[int, ...] | None) -> bool:
     """Whether a head of ``shape`` may have grown into one of the shape found."""
-    if found is None or not name.startswith("head."):
+    if shape_now is None or not name.startswith("head."):
         return False
-    return found[1:] == shape[1:] and found[0] >= shape[0]
+    return shape_now[1:] == shape[1:] and shape_now[0] >= shape[0]
 
 
 def layout_of(learner: nn.Module, parts: Sequence[str], norm: bool = True) -> Layout:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import DataError
 from holdfast.learner.prototype import Frame
+from holdfast.loss.checks import require_option, require_positive
 
 if TYPE_CHECKING:
-    from holdfast.learner.learner import Output
+    from holdfast.core.output import Output
     from holdfast.stream.task import Task
+
+
+Competing = Literal["new", "seen"]
 
 
 class Likelihood(nn.Module, ABC):
@@ -22,11 +26,11 @@ class Likelihood(nn.Module, ABC):
 
     Attributes:
         parts: of the learner that it depends on.
-        needs_head: whether the head is one of them.
+        reads: the column of the learner's output that the logits are made of.
     """
 
     parts: tuple[str, ...] = ("backbone", "head")
-    needs_head: bool = True
+    reads: tuple[str, ...] = ("logits",)
 
     @abstractmethod
     def logits(self, out: Output, task: Task) -> Float[Tensor, "n k"]:
@@ -43,10 +47,14 @@ class HeadSoftmax(Likelihood):
     Args:
         classes: ``seen``: every row of the head, which grows with the classes; ``new``: the
             task's own.
+
+    Raises:
+        ConfigError: for another set of classes.
     """
 
-    def __init__(self, classes: Literal["new", "seen"] = "seen"):
+    def __init__(self, classes: Competing = "seen"):
         super().__init__()
+        require_option("set of classes", classes, get_args(Competing))
         self.classes = classes
 
     def logits(self, out: Output, task: Task) -> Tensor:
@@ -57,27 +65,34 @@ class HeadSoftmax(Likelihood):
         """The label itself, or its place among the task's classes."""
         if self.classes == "seen":
             return y
-        return torch.searchsorted(torch.tensor(sorted(task.classes), device=y.device), y)
+        same = y[:, None] == torch.tensor(task.classes, device=y.device)
+        if not bool(same.any(1).all()):
+            strange = sorted({*y.tolist()} - {*task.classes})
+            raise DataError(f"the classes {strange} are not among the task's {list(task.classes)}.")
+        return same.int().argmax(1)
 
 
 class FrameSoftmax(Likelihood):
     """Softmax over z.q_k / tau, the likelihood that a contrastive method with prototypes implies.
 
     Args:
-        frame: the prototypes q_k; the classes up to the newest compete.
+        frame: the prototypes q_k; those of all classes that the head has rows for compete, so that
+            no class is lost where old ones come again.
         tau: temperature, > 0.
+
+    Raises:
+        ConfigError: if tau is not positive.
     """
 
     parts = ("backbone", "projector")
-    needs_head = False
+    reads = ("embedding",)
 
     def __init__(self, frame: Frame, tau: float = 0.1):
         super().__init__()
-        if not tau > 0:
-            raise ConfigError(f"a likelihood's tau must be positive, not {tau}.")
-        self.frame, self.tau = frame, tau
+        self.frame, self.tau = frame, require_positive(tau, "tau")
 
     def logits(self, out: Output, task: Task) -> Tensor:
         """(N, K) similarities to the prototypes of the classes so far."""
-        keys = self.frame.vectors[: max(task.classes) + 1].to(out.embedding)
+        known = max(max(task.classes) + 1, out.logits.shape[1])
+        keys = self.frame.vectors[:known].to(out.embedding)
         return out.embedding @ keys.T / self.tau

@@ -1,4 +1,8 @@
-"""Matrix: a symmetric H over a layout's weights, stored as its structure allows."""
+"""Matrix: a symmetric H over a layout's weights, stored as its structure allows.
+
+``H @ v``, ``H + other`` and ``2.0 * H`` do what they say, and `Matrix.to_linear_operator` hands it to
+scipy.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.core.errors import ConfigError
 from holdfast.curvature.layout import Layout
 
 Pair = tuple[Tensor, Tensor]  # A (i, i) of a layer's inputs, G (o, o) of its outputs
@@ -50,7 +56,64 @@ class Matrix(ABC):
     def dense(self) -> Float[Tensor, "p p"]:
         """Every entry, for small layouts."""
         first = next(iter(self.tensors().values()))
-        return torch.stack([self.times(e) for e in torch.eye(self.layout.size).to(first)], 1)
+        return self @ torch.eye(self.layout.size).to(first)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(P, P)."""
+        return self.layout.size, self.layout.size
+
+    def __matmul__(self, v: Float[Tensor, "p ..."]) -> Float[Tensor, "p ..."]:
+        """H v for a vector (P,) or for the columns of a matrix (P, C).
+
+        Raises:
+            ConfigError: for another shape.
+        """
+        if v.ndim not in (1, 2) or len(v) != self.layout.size:
+            raise ConfigError(
+                f"a curvature of {self.layout.size} weights multiplies vectors ({self.layout.size},) "
+                f"or matrices ({self.layout.size}, C), not {tuple(v.shape)}."
+            )
+        return self.times(v) if v.ndim == 1 else torch.stack([self.times(c) for c in v.T], 1)
+
+    def __add__(self, other: Matrix) -> Matrix:
+        """The sum with one of the same structure, over the larger layout of the two.
+
+        Raises:
+            ConfigError: for another structure.
+        """
+        if not isinstance(other, Matrix):
+            return NotImplemented
+        if type(other) is not type(self):
+            raise ConfigError(
+                f"a {type(self).__name__} and a {type(other).__name__} curvature have no sum: give "
+                "both the same structure, or add their dense()."
+            )
+        grown = other.layout.size >= self.layout.size
+        return self.plus(other) if grown else other.plus(self)
+
+    def __mul__(self, factor: float) -> Matrix:
+        """Factor times H, factor >= 0 (ConfigError)."""
+        if not factor >= 0:
+            raise ConfigError(
+                f"a curvature is scaled by a number that is at least 0, not {factor}."
+            )
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
+
+    def to_linear_operator(self) -> Any:
+        """H as a ``LinearOperator`` of scipy, in float64 on the CPU."""
+        first = next(iter(self.tensors().values()))
+
+        def product(v: np.ndarray) -> np.ndarray:
+            return (self @ torch.from_numpy(v).to(first)).cpu().double().numpy()
+
+        kinds = {"matvec": lambda v: product(v.ravel()), "matmat": product}
+        kinds["rmatvec"], kinds["rmatmat"] = kinds["matvec"], kinds["matmat"]  # it is symmetric
+        from scipy.sparse.linalg import LinearOperator  # costs half a second
+
+        return LinearOperator(self.shape, dtype=np.float64, **kinds)  # pyright: ignore
 
 
 class Diagonal(Matrix):
@@ -157,7 +220,7 @@ class Kronecker(Matrix):
 
     def times(self, v: Tensor) -> Tensor:
         """G W A for each layer, W the layer's part of v."""
-        pieces, made = self.layout.split(v), self.layout.split(self.rest * v)
+        pieces, products = self.layout.split(v), self.layout.split(self.rest * v)
         for layer, pairs in self.pairs.items():
             weight, bias = pieces[f"{layer}.weight"], pieces.get(f"{layer}.bias")
             W = weight.flatten(1)
@@ -168,10 +231,10 @@ class Kronecker(Matrix):
                 product = G @ W[:rows] @ A
                 total = total + torch.cat([product, torch.zeros_like(W[rows:])])
             width = weight[0].numel()
-            made[f"{layer}.weight"] = total[:, :width].reshape(weight.shape)
+            products[f"{layer}.weight"] = total[:, :width].reshape(weight.shape)
             if bias is not None:
-                made[f"{layer}.bias"] = total[:, width]
-        return self.layout.flat(made)
+                products[f"{layer}.bias"] = total[:, width]
+        return self.layout.flat(products)
 
     def plus(self, other: Kronecker) -> Kronecker:
         """The exact sum: both lists of pairs."""
@@ -193,7 +256,7 @@ class Kronecker(Matrix):
         return named
 
 
-def restored(layout: Layout, tensors: Mapping[str, Tensor]) -> Matrix:
+def matrix_from(layout: Layout, tensors: Mapping[str, Tensor]) -> Matrix:
     """The matrix of which these are the `Matrix.tensors`."""
     if "diagonal" in tensors:
         return Diagonal(layout, tensors["diagonal"])
@@ -212,25 +275,3 @@ def _pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, list[Pair]]]:
             layer,
             [(tensors[f"A/{layer}/{t}"], tensors[f"G/{layer}/{t}"]) for t in range(tasks)],
         )
-
-
-def steepest(matrices: list[Matrix]) -> float:
-    """The largest eigenvalue of the sum of some matrices whose layouts only grew: max H.
-
-    Exact for diagonals; else by power iteration, from below and within a few percent.
-    """
-    if not matrices:
-        return 0.0
-    layout = matrices[-1].layout
-    diagonals = [m.spread(layout) for m in matrices if isinstance(m, Diagonal)]
-    if len(diagonals) == len(matrices):
-        return float(torch.stack(diagonals).sum(0).max())
-    first = next(iter(matrices[-1].tensors().values()))
-    chance = torch.Generator().manual_seed(0)
-    v = torch.randn(layout.size, generator=chance, dtype=torch.float64).to(first)
-    size = 0.0
-    for _ in range(50):
-        v = v / v.norm().clamp_min(torch.finfo(v.dtype).tiny)
-        v = torch.stack([m.over(v, layout) for m in matrices]).sum(0)
-        size = float(v.norm())
-    return size

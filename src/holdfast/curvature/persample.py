@@ -11,11 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
+from holdfast.core.numerics import to_float
 from holdfast.curvature.layout import Layout
-from holdfast.stream.augment import to_float
 
 if TYPE_CHECKING:
-    from holdfast.learner.learner import Learner, Output
+    from holdfast.core.output import Output
+    from holdfast.learner.learner import Learner
 
 BYTES = 2**28  # of gradients at a time; the least chunk is one image
 MOST = 256  # images at a time, however small the network
@@ -38,8 +39,9 @@ def weights_of(learner: Learner) -> dict[str, Tensor]:
 
 
 def inputs_of(learner: Learner, x: Tensor) -> Tensor:
-    """Samples at rest as the learner takes them, in its precision."""
-    return to_float(x).to(next(learner.parameters()).dtype)
+    """Samples at rest as the learner takes them, at least in its precision."""
+    x = to_float(x)
+    return x.to(torch.promote_types(x.dtype, next(learner.parameters()).dtype))
 
 
 @torch.no_grad()
@@ -66,7 +68,7 @@ def persample(
         score: of the outputs of one sample, as a batch of one, to a scalar.
         x: (N, ...) samples at rest.
         image: (M,) which sample.
-        column: (M, K) what the score is told beside it.
+        column: (M, K) the score's second argument.
         chunk: how many at a time; 0 chooses by the memory their gradients take.
 
     Yields:
@@ -81,5 +83,5 @@ def persample(
         return score(functional_call(learner, others | weights, (x[None],)), column)
 
     every = vmap(grad(one), in_dims=(None, 0, 0))
-    for at, told in zip(image.split(chunk), column.split(chunk), strict=True):
-        yield every(weights, inputs_of(learner, x[at]), told)
+    for at, columns in zip(image.split(chunk), column.split(chunk), strict=True):
+        yield every(weights, inputs_of(learner, x[at]), columns)

@@ -1,22 +1,29 @@
 """What is trained: backbone, projector, head, and the fixed prototypes."""
 
-from holdfast.learner.backbone import MLP, ConvNet, ResNet18, backbone
-from holdfast.learner.learner import GrowingHead, Learner, Output, outputs
+from holdfast.core.output import Output, outputs
+from holdfast.learner.backbone import BACKBONES, MLP, ConvNet, ResNet18, make_backbone, register
+from holdfast.learner.identity import Identity
+from holdfast.learner.learner import GrowingHead, Learner
+from holdfast.learner.lite0 import Lite0
 from holdfast.learner.network import Backbone
 from holdfast.learner.pretrained import Pretrained
 from holdfast.learner.prototype import Frame, simplex_etf
 
 __all__ = [
+    "BACKBONES",
     "MLP",
     "Backbone",
     "ConvNet",
     "Frame",
     "GrowingHead",
+    "Identity",
     "Learner",
+    "Lite0",
     "Output",
     "Pretrained",
     "ResNet18",
-    "backbone",
+    "make_backbone",
     "outputs",
+    "register",
     "simplex_etf",
 ]

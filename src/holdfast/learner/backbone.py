@@ -1,13 +1,27 @@
 """Backbones h: inputs -> R^f. Each says its width f as ``features``."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError, unknown
+from holdfast.core.errors import ConfigError, unknown
+from holdfast.core.registry import Registry
+from holdfast.learner.lite0 import Lite0
 from holdfast.learner.network import Backbone
+from holdfast.learner.onnx_file import IMAGENET, OnnxBackbone
+from holdfast.learner.outside import build_network
 from holdfast.learner.pretrained import Pretrained
+from holdfast.learner.wrapped import Wrapped
+from holdfast.stream.fit import Fit
+
+# each maker takes the shape of an input as ``shape``, and settings; ``width`` where it has one
+BACKBONES: Registry[Callable[..., nn.Module]] = Registry("backbone", module="holdfast.learner")
+register = BACKBONES.register
 
 
 class BasicBlock(nn.Module):
@@ -35,7 +49,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(Backbone):
-    """ResNet-18 with the CIFAR stem: 3x3 convolution, stride 1, no max-pool (THEORY 12).
+    """ResNet-18 with the CIFAR stem: 3x3 convolution, stride 1, no max-pool (docs/theory.md, section 12).
 
     Args:
         width: channels of the first stage; 64 is the paper's (64-128-256-512).
@@ -103,33 +117,99 @@ class MLP(Backbone):
         return self.layers(x)
 
 
-WIDTHS = {"resnet18": 64, "convnet": 32, "mlp": 256}
+@register("resnet18")
+def resnet18(shape: tuple[int, ...], width: int = 64) -> ResNet18:
+    """ResNet-18 for images of 32 pixels and more."""
+    return ResNet18(width, _channels("resnet18", shape))
 
 
-def backbone(name: str, shape: tuple[int, ...], width: int = 0, tune_layers: int = 0) -> Backbone:
+@register("convnet")
+def convnet(shape: tuple[int, ...], width: int = 32) -> ConvNet:
+    """Three convolutions, for images of up to 16 pixels."""
+    return ConvNet(width, _channels("convnet", shape))
+
+
+@register("mlp")
+def mlp(shape: tuple[int, ...], width: int = 256) -> MLP:
+    """Two hidden layers, for feature vectors."""
+    if len(shape) != 1:
+        raise _unfit("mlp", shape)
+    return MLP(shape[0], width)
+
+
+@register("lite0")
+def lite0(shape: tuple[int, ...]) -> Lite0:
+    """EfficientNet-Lite0 with ImageNet weights, frozen; 'holdfast[lite]' brings them. For photographs."""
+    return Lite0(_channels("lite0", shape))
+
+
+@register("onnx")
+def onnx(
+    shape: tuple[int, ...],
+    file: Path,
+    mean: tuple[float, ...] = IMAGENET[0],
+    std: tuple[float, ...] = IMAGENET[1],
+    size: int = 0,
+    fit: Fit = "crop",
+) -> OnnxBackbone:
+    """A frozen network in an ONNX file, images (N, 3, S, S) to (N, f): onnx:FILE:size=224."""
+    if _channels("onnx", shape) not in (1, 3):
+        raise ConfigError(f"'onnx' takes images of 3 channels, not of {shape[0]}.")
+    return OnnxBackbone(f"onnx:{file}", file, mean, std, size, fit)
+
+
+def _channels(name: str, shape: tuple[int, ...]) -> int:
+    if len(shape) != 3:
+        raise _unfit(name, shape)
+    return shape[0]
+
+
+def _unfit(name: str, shape: tuple[int, ...]) -> ConfigError:
+    return ConfigError(
+        f"backbone '{name}' does not take inputs of shape {shape}: use --backbone auto."
+    )
+
+
+def make_backbone(
+    text: str, shape: tuple[int, ...], width: int = 0, tune_layers: int = 0
+) -> Backbone:
     """A backbone by name for inputs of a shape; ``auto`` chooses by the shape, width 0 by the name.
 
-    A folder, or a name with a ``/``, is a pretrained one (`Pretrained`), to which width is nothing.
+    A folder, or a hub's ``owner/name``, is a pretrained one (`Pretrained`), to which width is nothing.
 
     Raises:
         ConfigError: for an unknown name, or one that does not take inputs of this shape.
     """
-    if name == "auto":
-        name = "mlp" if len(shape) == 1 else "convnet" if max(shape[1:]) <= 16 else "resnet18"
-    pretrained = name not in WIDTHS and ("/" in name or name[:1] == "{" or Path(name).is_dir())
-    if name not in WIDTHS and not pretrained:
-        raise unknown("backbone", name, [*WIDTHS, "auto"])
-    if (name == "mlp") != (len(shape) == 1):
-        raise ConfigError(
-            f"backbone '{name}' does not take inputs of shape {shape}: use --backbone auto."
-        )
-    if pretrained:
-        return Pretrained(name, shape[0], tune_layers)
+    if text == "auto":
+        text = "mlp" if len(shape) == 1 else "convnet" if max(shape[1:]) <= 16 else "resnet18"
+    if text[:1] == "{" or (":" not in text and ("/" in text or _is_folder(text))):
+        if len(shape) != 3:
+            raise _unfit(text, shape)
+        if _kind(text) == "lite0":
+            return Lite0(shape[0], text)
+        if _kind(text) == "onnx":
+            return OnnxBackbone(text)
+        return Pretrained(text, shape[0], tune_layers)
+    if text.split(":")[0] not in BACKBONES and ":" not in text:
+        raise unknown("backbone", text, [*BACKBONES, "auto"])
     if tune_layers:
         raise ConfigError(
-            f"--tune-layers {tune_layers} is for a pretrained backbone; '{name}' is trained whole."
+            f"--tune-layers {tune_layers} is for a pretrained backbone; '{text}' is trained in full."
         )
-    width = width or WIDTHS[name]
-    if name == "mlp":
-        return MLP(shape[0], width)
-    return (ResNet18 if name == "resnet18" else ConvNet)(width, shape[0])
+    network = build_network(BACKBONES, text, shape, width)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"backbone '{text}' is {type(network).__name__}, not a torch Module.")
+    return network if isinstance(network, Backbone) else Wrapped(network, shape, text)
+
+
+def _kind(text: str) -> str:
+    """Which class the description of a stored backbone is for; none for those of transformers."""
+    try:
+        content = json.loads(text) if text[:1] == "{" else {}
+    except ValueError:
+        return ""
+    return str(content.get("kind", ""))
+
+
+def _is_folder(text: str) -> bool:
+    return text not in BACKBONES and Path(text).expanduser().is_dir()

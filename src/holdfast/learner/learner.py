@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.learner.backbone import backbone
-from holdfast.stream.augment import to_float
-from holdfast.stream.rows import Rows
+from holdfast.core.numerics import log_clip
+from holdfast.core.output import Output
+from holdfast.learner.backbone import make_backbone
 
-
-class Output(NamedTuple):
-    """What a learner says of N inputs.
-
-    Attributes:
-        features: (N, f) h(x).
-        embedding: (N, d) z = g(h(x)) / ||g(h(x))||.
-        logits: (N, K) of the head, one column a class seen so far.
-        hidden: (N, f) of the projector's hidden layer, where the learner has one.
-    """
-
-    features: Float[Tensor, "n f"]
-    embedding: Float[Tensor, "n d"]
-    logits: Float[Tensor, "n k"]
-    hidden: Float[Tensor, "n h"] | None = None
-
-    def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
-        """The chosen rows of all columns."""
-        hidden = None if self.hidden is None else self.hidden[index]
-        return Output(*(column[index] for column in self[:3]), hidden=hidden)
+ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
 
 
 class GrowingHead(nn.Module):
@@ -59,18 +40,6 @@ class GrowingHead(nn.Module):
         return functional.linear(features, self.weight, self.bias)
 
 
-def reined(x: Float[Tensor, "n d"], limit: float = 5.0) -> Float[Tensor, "n d"]:
-    """Values up to ``limit``; beyond it sign(x) (limit + log(1 + |x| - limit)): monotone and smooth.
-
-    The first task fixes each feature's scale; in a later one it may lie hundreds of deviations away.
-
-    >>> reined(torch.tensor([[-1.0, 5.0, 404.0]]))
-    tensor([[-1.0000,  5.0000, 10.9915]])
-    """
-    excess = (x.abs() - limit).clamp_min(0)
-    return torch.where(excess > 0, x.sign() * (limit + excess.log1p()), x)
-
-
 class Learner(nn.Module):
     """Normalisation, backbone, projector and head in one module.
 
@@ -78,13 +47,16 @@ class Learner(nn.Module):
         shape: of one input, (C, H, W) or (D,).
         name: of the backbone (``auto`` chooses by the shape).
         width: of the backbone; 0 is the backbone's own default.
-        dim: d, width of the embedding.
+        dim: d, width of the embedding; 0 has no projector, and the embedding is the features at length 1.
         classes: width of the head at the start.
         tune_layers: last layers of a pretrained backbone that are trained.
     """
 
     mean: Tensor
     std: Tensor
+    _frozen_here: tuple[
+        nn.Parameter, ...
+    ] = ()  # weights of the backbone that `hold_backbone` froze
 
     def __init__(
         self,
@@ -97,52 +69,118 @@ class Learner(nn.Module):
     ):
         super().__init__()
         self.shape = shape
-        self.backbone = backbone(name, shape, width, tune_layers)
+        self.backbone = make_backbone(name, shape, width, tune_layers)
         f = self.backbone.features
-        self.projector = nn.Sequential(nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim))
+        layers = (nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim)) if dim else ()
+        self.projector = nn.Sequential(*layers)
         self.head = GrowingHead(f, classes)
-        self.register_buffer("mean", torch.zeros(shape[0]))
-        self.register_buffer("std", torch.ones(shape[0]))
+        exact = torch.float64 if len(shape) == 1 else torch.float32
+        self.register_buffer("mean", torch.zeros(shape[0], dtype=exact))
+        self.register_buffer("std", torch.ones(shape[0], dtype=exact))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Learner:
+        """Move or convert; a device without float64 takes the normalisation in float32."""
+        if fn(torch.empty(0)).device.type == "mps":
+            self.mean, self.std = self.mean.float(), self.std.float()
+        return super()._apply(fn, recurse)
 
     def normalise_by(self, x: Tensor) -> None:
         """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D).
 
-        A feature that is constant in them takes the mean deviation of the others. Where all are,
-        as in a single row, the mean would be that row: only its size is kept, one number. Nothing
-        is done before a backbone that normalises its inputs itself.
+        They are computed in the precision of the inputs. A feature that is constant in them (up to
+        rounding) takes the mean deviation of the others. Where all are, as in a single row, the
+        mean would be that row: only its size is kept, one number. Nothing is done before a backbone
+        that normalises its inputs itself.
         """
         if self.backbone.normalises:
             return
         axes = (0, *range(2, x.ndim))
-        mean, std = x.mean(axes), x.std(axes, correction=0)
         if x.ndim == 2:
-            varied = std > 1e-6 * x.abs().amax(0)
+            mean, std = _moments(x)
+            varied = std > ROUNDING.get(x.dtype, 1e-6) * x.abs().amax(0)
             if not varied.any():
-                mean, size = torch.zeros_like(mean), float(x.square().mean().sqrt())
-                std = torch.full_like(std, size or 1.0)
+                scale = _safe_scale(x.abs().max())
+                mean, size = torch.zeros_like(mean), (x / scale).square().mean().sqrt() * scale
+                std = torch.full_like(std, float(size) or 1.0)
             else:
                 std = torch.where(varied, std, std[varied].mean())
+        else:
+            mean, std = x.mean(axes), x.std(axes, correction=0)
         self.mean.copy_(mean)
         self.std.copy_(std if x.ndim == 2 else std.clamp_min(1e-3))
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Output:
-        """Inputs in [0, 1] (or feature vectors, `reined` in) to features, embedding and logits."""
-        per_channel = (1, -1) + (1,) * (x.ndim - 2)
-        x = (x - self.mean.view(per_channel)) / self.std.view(per_channel)
-        x = reined(x) if x.ndim == 2 else x
-        features = self.backbone(x)
-        hidden = self.projector[:-1](features)
-        projected = self.projector[-1](hidden)
+        """Inputs in [0, 1] (or feature vectors, `log_clip` in) to features, embedding and logits.
+
+        Feature vectors in float64 are standardised in float64, then as precise as the weights. Rows
+        (N, f) where inputs are images are what a frozen backbone gave before.
+        """
+        kind = self.head.weight.dtype
+        features = x if self.embedded(x) else self.backbone(self._prepared(x))
+        rows = features.to(kind)
+        hidden = self.projector[:-1](rows) if len(self.projector) else None
+        projected = rows if hidden is None else self.projector[-1](hidden)
         wide = torch.promote_types(projected.dtype, torch.float32)
         embedding = functional.normalize(projected.to(wide), dim=1)
-        return Output(features, embedding, self.head(features), hidden)
+        return Output(features, embedding, self.head(rows), hidden)
+
+    def embedded(self, x: Float[Tensor, "n ..."]) -> bool:
+        """Whether rows are features of the frozen backbone in place of images."""
+        return (
+            self.backbone.frozen
+            and x.ndim == 2
+            and len(self.shape) > 1
+            and x.shape[1] == self.backbone.features
+        )
+
+    @property
+    def square(self) -> dict[str, Any]:
+        """``fit`` and ``resize`` of images: as the backbone wants them at its own size, else nothing."""
+        if len(self.shape) != 3 or self.backbone.size != self.shape[1]:
+            return {}
+        return {"fit": self.backbone.fit, "resize": self.backbone.resize}
+
+    def _prepared(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Inputs as the backbone takes them."""
+        if self.backbone.normalises:
+            return x if self.backbone.exact else x.to(self.head.weight.dtype)
+        per_channel = (1, -1) + (1,) * (x.ndim - 2)
+        kind = torch.promote_types(x.dtype, torch.float32)
+        mean, std = (value.to(kind).view(per_channel) for value in (self.mean, self.std))
+        x = (x - mean) / std
+        x = log_clip(x) if x.ndim == 2 else x
+        return x.to(self.head.weight.dtype)
+
+    def hold_backbone(self, hold: bool = True) -> None:
+        """Keep the backbone as it is, its batch statistics too, or let it go again.
+
+        What was frozen before, as the lower layers of a pretrained one, stays frozen.
+        """
+        if hold and not self._frozen_here:
+            self._frozen_here = tuple(p for p in self.backbone.parameters() if p.requires_grad)
+            for p in self._frozen_here:
+                p.requires_grad_(False)
+                p.grad = None
+        elif not hold:
+            for p in self._frozen_here:
+                p.requires_grad_(True)
+            self._frozen_here = ()
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Learner:
+        """As any module's; a backbone that is held stays in eval mode."""
+        super().train(mode)
+        if self._frozen_here:
+            self.backbone.eval()
+        return self
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
-        """A copy that cannot change: the past network of THEORY 1.
+        """A copy that cannot change: the past network of docs/theory.md, section 1.
 
         Args:
             mode: ``eval`` normalises by running statistics; ``batch`` by those of the batch it
-                sees, as a network left in training mode would (THEORY 4), without updating any.
+                sees, as a network left in training mode would, without updating any
+                (docs/theory.md, section 4).
         """
         past = copy.deepcopy(self).requires_grad_(False).eval()
         if mode == "batch":
@@ -151,23 +189,19 @@ class Learner(nn.Module):
             for module in (inner for part in seen for inner in part.modules()):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.running_mean = module.running_var = module.num_batches_tracked = None
+                    module.track_running_stats = False  # so that its state is loaded without any
         return past
 
 
-@torch.no_grad()
-def outputs(learner: Learner, rows: Rows, batch: int = 1024) -> Output:
-    """What the learner says of rows as they rest: in eval mode, without views, batch by batch."""
-    mode = learner.training
-    learner.eval()
-    said = gathered(learner, rows, batch)
-    learner.train(mode)
-    return said
+def _moments(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+    """Mean and deviation of each column, also where its squares are beyond the range of the type."""
+    scale = _safe_scale(x.abs().amax(0))
+    x = x / scale
+    return x.mean(0) * scale, x.std(0, correction=0) * scale
 
 
-@torch.no_grad()
-def gathered(forward: Callable[[Tensor], Output], rows: Rows, batch: int = 1024) -> Output:
-    """What a network says of rows as they rest, in the mode it is in, batch by batch."""
-    pieces = [forward(to_float(piece.x)) for piece in rows.batches(batch)]
-    columns = (torch.cat([p.float() for p in column]) for column in zip(*(o[:3] for o in pieces)))
-    hidden = [o.hidden.float() for o in pieces if o.hidden is not None]
-    return Output(*columns, hidden=torch.cat(hidden) if hidden else None)
+def _safe_scale(size: Float[Tensor, ...]) -> Float[Tensor, ...]:
+    """1, or the power of two near a size whose square is too large or too small for its type."""
+    root = torch.finfo(size.dtype).max ** 0.5
+    strange = (size > 1e-3 * root) | ((size > 0) & (size < 1e3 / root))
+    return torch.where(strange, size.log2().floor().exp2(), torch.ones_like(size))

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from holdfast.stream.fit import Fit
+
 MODES: dict[int, Literal["nearest-exact", "bilinear", "bicubic"]] = {
     0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic",
 }  # fmt: skip  # by Pillow's numbers; Lanczos, which torch has not, by bicubic
@@ -18,6 +20,8 @@ MODES: dict[int, Literal["nearest-exact", "bilinear", "bicubic"]] = {
 @dataclass(frozen=True)
 class Preparation:
     """What a model's preprocessor does to pixels in [0, 1]: resize, crop the centre, normalise.
+
+    Images that have the size which comes out are prepared already, and only normalised.
 
     Attributes:
         size: (height, width) to resize to, or a single number for the shorter side; () keeps it.
@@ -34,7 +38,9 @@ class Preparation:
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Preparation:
-        """From the content of a ``preprocessor_config.json``, defaults filled in."""
+        """From the content of a ``preprocessor_config.json``, defaults filled in; also timm's."""
+        if "data_config" in config:
+            config = _of_timm(config["data_config"])
         sides = _sides(config.get("size"))
         crop = _sides(config.get("crop_size")) if config.get("do_center_crop") else ()
         share = config.get("crop_pct")
@@ -51,8 +57,32 @@ class Preparation:
             mode=MODES.get(config.get("resample", 2), "bilinear"),
         )
 
+    @property
+    def target(self) -> tuple[int, ...]:
+        """(height, width) that comes out; () where it depends on the image."""
+        return self.crop or (self.size if len(self.size) == 2 else ())
+
+    @property
+    def wanted(self) -> tuple[int | None, int, Fit]:
+        """Side, shorter side before the crop, and fit of images that keep their shape until they are
+        squares (see `Backbone`); no side where what comes out is no square.
+        """
+        if len(set(self.target)) != 1:
+            return None, 0, "squash"
+        side = self.target[0]
+        if not self.crop and len(self.size) == 2:
+            return side, 0, "squash"
+        return side, max(side, min(self.size, default=side)), "crop"
+
     def __call__(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
         """Prepared images."""
+        if tuple(x.shape[2:]) != self.target:
+            x = self._resized(x)
+        mean, std = (x.new_tensor(value).view(1, -1, 1, 1) for value in (self.mean, self.std))
+        return (x - mean) / std
+
+    def _resized(self, x: Tensor) -> Tensor:
+        """At the size, and cropped."""
         size = self.size
         if len(size) == 1:
             short = min(x.shape[2:])
@@ -63,8 +93,24 @@ class Preparation:
             x = x.clamp(0, 1)  # a cubic overshoots; pixels do not
         if self.crop:
             x = _centre(x, *self.crop)
-        mean, std = (x.new_tensor(value).view(1, -1, 1, 1) for value in (self.mean, self.std))
-        return (x - mean) / std
+        return x
+
+
+def _of_timm(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``timm`` says of its images, in the words of ``transformers``."""
+    height, width = (int(side) for side in tuple(config["input_size"])[1:])
+    share, names = float(config.get("crop_pct") or 1), {"nearest": 0, "bilinear": 2}
+    size: dict[str, int] = {"shortest_edge": int(min(height, width) / share)}
+    if config.get("crop_mode") == "squash":
+        size = {"height": int(height / share), "width": int(width / share)}
+    return {
+        "size": size,
+        "do_center_crop": True,
+        "crop_size": {"height": height, "width": width},
+        "image_mean": config["mean"],
+        "image_std": config["std"],
+        "resample": names.get(str(config.get("interpolation", "bicubic")), 3),
+    }
 
 
 def _sides(size: Any) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.learner.adapt import last_blocks
 from holdfast.learner.network import Backbone
 from holdfast.learner.preparation import Preparation
+from holdfast.learner.weights import digest
 
 
 class Pretrained(Backbone):
@@ -45,8 +45,12 @@ class Pretrained(Backbone):
     def __init__(self, name: str, channels: int = 3, tune_layers: int = 0):
         super().__init__()
         if name.startswith("{"):
-            self.model, self.prepare, told = rebuild(name)
-            self.pooled, self.sha256, name = told["pooled"], told["sha256"], told["name"]
+            self.model, self.prepare, description = rebuild(name)
+            self.pooled, self.sha256, name = (
+                description["pooled"],
+                description["sha256"],
+                description["name"],
+            )
         else:
             self.model, self.prepare, untrained = load(name)
             self.pooled = not any(key.startswith("pooler") for key in untrained)
@@ -56,54 +60,31 @@ class Pretrained(Backbone):
             raise ConfigError(f"'{name}' takes images of {wanted} channels, not of {channels}.")
         self.repeats = wanted if channels == 1 else 1
         self.tuned = self._unfreeze(tune_layers, name)
-        told = {"name": name, "pooled": self.pooled, "sha256": self.sha256}
+        self.size, self.resize, self.fit = self.prepare.wanted
+        description = {"name": name, "pooled": self.pooled, "sha256": self.sha256}
         parts = {"config": self.model.config.to_dict(), "prepare": asdict(self.prepare)}
-        self.written = json.dumps(told | parts, default=str)
+        self.written = json.dumps(description | parts, default=str)
         self.train()
         with torch.no_grad():
             self.features = self(torch.zeros(1, channels, 32, 32)).shape[1]
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
         """Images in [0, 1], of any size, to pooled features."""
-        said = self.model(
+        output = self.model(
             pixel_values=self.prepare(x.expand(-1, x.shape[1] * self.repeats, -1, -1))
         )
-        pooled = getattr(said, "pooler_output", None)
+        pooled = getattr(output, "pooler_output", None)
         if pooled is None or not self.pooled:
-            last = said.last_hidden_state
+            last = output.last_hidden_state
             pooled = last.mean((2, 3)) if last.ndim == 4 else last.mean(1)
         return pooled.flatten(1)
-
-    def train(self, mode: bool = True) -> Pretrained:
-        """Only what is tuned changes its mode."""
-        super().train(False)
-        for module in self.tuned or ():
-            module.train(mode)
-        self.training = mode
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Pretrained:
-        if not self.tuned:  # it cannot change
-            return self
-        made = self.__class__.__new__(self.__class__)
-        memo[id(self)] = made
-        made.__dict__.update(copy.deepcopy(vars(self), memo))
-        return made
 
     def _unfreeze(self, layers: int, name: str) -> tuple[nn.Module, ...]:
         """Freeze all but the last ``layers`` blocks and the modules that follow them."""
         self.model.requires_grad_(False)
         if layers < 1:
             return ()
-        blocks = [m for m in self.model.modules() if isinstance(m, nn.ModuleList) and len(m)]
-        chain = max(blocks, key=_weight, default=nn.ModuleList())
-        if layers > len(chain):
-            raise ConfigError(f"'{name}' has {len(chain)} layers to tune, not {layers}.")
-        order = list(self.model.modules())
-        inside = set(chain.modules())
-        last = max(place for place, module in enumerate(order) if module in inside)
-        after = [m for m in order[last + 1 :] if not list(m.children()) and list(m.parameters())]
-        tuned = (*chain[-layers:], *after)
+        tuned = last_blocks(self.model, layers, name)
         for module in tuned:
             module.requires_grad_(True)
         return tuned
@@ -117,14 +98,14 @@ def rebuild(text: str) -> tuple[Any, Preparation, dict[str, Any]]:
     """
     transformers = library("the saved backbone")
     try:
-        told = json.loads(text)
-        config = dict(told["config"])
+        description = json.loads(text)
+        config = dict(description["config"])
         kind = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         model = transformers.AutoModel.from_config(kind, trust_remote_code=False)
         prepare: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in told["prepare"].items()
+            n: tuple(v) if isinstance(v, list) else v for n, v in description["prepare"].items()
         }
-        return vision(model).eval(), Preparation(**prepare), told
+        return vision(model).eval(), Preparation(**prepare), description
     except Exception as error:  # whatever the library's checks may raise
         reason = " ".join(str(error).split()).rstrip(".")[:300]
         raise ConfigError(f"the saved backbone cannot be rebuilt ({reason}).") from None
@@ -159,8 +140,8 @@ def load(name: str) -> tuple[Any, Preparation, list[str]]:
             f"there is no folder {name}: a backbone is a folder or a hub's owner/name."
         )
     logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
         model, info = transformers.AutoModel.from_pretrained(
@@ -176,7 +157,8 @@ def load(name: str) -> tuple[Any, Preparation, list[str]]:
         ) from None
     finally:
         logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
+        if bars:
+            logging.enable_progress_bar()
     model = vision(model)
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise ConfigError(f"'{name}' is no vision model: it takes {model.main_input_name}.")
@@ -185,16 +167,3 @@ def load(name: str) -> tuple[Any, Preparation, list[str]]:
     if lost:
         raise ConfigError(f"'{name}' comes without the weights {lost[0]}: it was not saved whole.")
     return model, preparation, missing
-
-
-def digest(model: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all weights, whatever files they came in."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
-def _weight(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())

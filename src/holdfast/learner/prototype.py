@@ -1,4 +1,4 @@
-"""Fixed equidistant prototypes: where neural collapse would put the class means (THEORY 2)."""
+"""Fixed equidistant prototypes, where neural collapse would put class means: docs/theory.md, section 2."""
 
 import warnings
 
@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from holdfast.chance import seed_of
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.rng import derive_seed
 
 
 def simplex_etf(classes: int, dim: int, seed: int = 0) -> Float[Tensor, "classes dim"]:
@@ -21,12 +21,14 @@ def simplex_etf(classes: int, dim: int, seed: int = 0) -> Float[Tensor, "classes
     Raises:
         ConfigError: if dim < classes - 1 or classes < 1.
 
-    Source: Papyan, Han, Donoho, *Prevalence of neural collapse* (2020); THEORY 2.
+    Source: Papyan, Han, Donoho, *Prevalence of neural collapse* (2020); docs/theory.md, section 2.
 
     >>> q = simplex_etf(3, 8)
     >>> (q @ q.T).round(decimals=4).tolist()
     [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5], [-0.5, -0.5, 1.0]]
     """
+    if dim < 1:
+        raise ConfigError(f"an embedding has a width of at least 1, not dim={dim}.")
     if classes < 1:
         raise ConfigError(f"a frame needs at least 1 class, not {classes}.")
     if dim < max(classes - 1, 1):
@@ -60,7 +62,9 @@ class Frame(nn.Module):
 
     def __init__(self, dim: int = 128, classes: int = 0, seed: int = 0):
         super().__init__()
-        self.dim, self.seed = dim, seed
+        if classes < 0:
+            raise ConfigError(f"a frame has at least 1 class, or 0 if nobody knows, not {classes}.")
+        self.dim, self.classes, self.seed = dim, classes, seed
         self.register_buffer(
             "vectors", simplex_etf(classes or dim + 1, dim, seed), persistent=False
         )
@@ -93,6 +97,6 @@ class Frame(nn.Module):
         )
         blocks = [self.vectors]
         while sum(map(len, blocks)) < classes:
-            place = seed_of(self.seed, "block", sum(map(len, blocks)))
+            place = derive_seed(self.seed, "block", sum(map(len, blocks)))
             blocks.append(simplex_etf(self.dim + 1, self.dim, place).to(self.vectors))
         self.vectors = torch.cat(blocks)

@@ -2,11 +2,22 @@
 
 from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.contrast import FocalCollapse, SupCon, focal_collapse, sup_con
-from holdfast.loss.schedule import Constant, Cosine, Delayed, Linear, Schedule, Switch, schedule
-from holdfast.loss.term import Objective, Scaled, Sum, Term
+from holdfast.loss.schedule import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Delayed,
+    Linear,
+    Schedule,
+    Switch,
+    make_schedule,
+)
+from holdfast.loss.term import READABLE, Objective, Scaled, Sum, Term
 from holdfast.loss.uniform import Uniformity, uniformity
 
 __all__ = [
+    "READABLE",
+    "SCHEDULES",
     "Constant",
     "Cosine",
     "CrossEntropy",
@@ -22,7 +33,7 @@ __all__ = [
     "Term",
     "Uniformity",
     "focal_collapse",
-    "schedule",
+    "make_schedule",
     "sup_con",
     "uniformity",
 ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from holdfast.core.numerics import at_least_float32
+from holdfast.core.step import Part, Step
+from holdfast.loss.checks import require_option
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step, wide
+
+Competing = Literal["new", "seen", "all"]
 
 
 class CrossEntropy(Term):
@@ -20,24 +24,29 @@ class CrossEntropy(Term):
             (the head is made for every class of the stream before the first task, if they are
             known; else they are those so far).
         on: the part it is asked of.
+
+    Raises:
+        ConfigError: for another set of classes.
     """
 
     label = "cross_entropy"
+    reads = ("logits",)
 
-    def __init__(self, classes: Literal["new", "seen", "all"] = "seen", on: str = "batch"):
+    def __init__(self, classes: Competing = "seen", on: str = "batch"):
         super().__init__()
+        require_option("set of classes", classes, get_args(Competing))
         self.classes, self.on = classes, on
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
 
     def value(self, part: Part, step: Step) -> Tensor:
-        """Mean over the rows whose class competes."""
-        logits, y = wide(part.out.logits), part.rows.y
+        """Mean over the rows whose class competes; 0 if there is none."""
+        logits, y = at_least_float32(part.out.logits), part.rows.y
         if self.classes == "all":
             return functional.cross_entropy(logits, y)
         compete = step.classes if self.classes == "new" else step.seen
         place = torch.full((logits.shape[1],), -1, device=y.device)
         place[list(compete)] = torch.arange(len(compete), device=y.device)
         y = place[y]
-        if self.classes == "new" and not bool((y >= 0).any()):
+        if not bool((y >= 0).any()):
             return step.zero
         return functional.cross_entropy(logits[:, list(compete)], y, ignore_index=-1)

@@ -1,18 +1,25 @@
-"""Contrastive losses on unit embeddings: SupCon and FNC2, as functions and as terms (THEORY 3)."""
+"""Contrastive losses on unit embeddings: SupCon and FNC2 (docs/theory.md, section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from holdfast.errors import ConfigError
+from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
+from holdfast.loss.checks import (
+    require_below,
+    require_gamma,
+    require_labels,
+    require_matrix,
+    require_option,
+    require_positive,
+)
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
 
 Average = Literal["anchors", "rows"]
 Denominator = Literal["closed", "open"]
@@ -34,9 +41,16 @@ def sup_con(
         y: (N,) class of each row.
         tau: temperature, > 0.
         anchors: (N,) rows that are pulled and pushed; the others are contrasts only
-            (asymmetric SupCon, THEORY 5). Default: all.
+            (asymmetric SupCon, docs/theory.md, section 5). Default: all.
         scale: factor on the loss; tau / 0.07 is the published one.
         average: over the anchors that have a positive, or over all N rows.
+
+    Returns:
+        0 where no anchor has a positive, as for a single row.
+
+    Raises:
+        ConfigError: for a temperature that is not positive, or an unknown average.
+        DataError: for rows, labels or anchors of another shape.
 
     Source: Khosla et al., *Supervised contrastive learning* (2020).
 
@@ -44,8 +58,12 @@ def sup_con(
     >>> round(sup_con(z, torch.tensor([0, 1, 0, 1]), tau=1.0).item(), 4)  # log(1 + 2/e)
     0.5514
     """
+    require_option("average", average, get_args(Average))
+    require_labels(z, y, anchors)
+    if not len(z):
+        return z.sum() * 0.0
     similar, others = _similarities(z, tau)
-    log_p = similar - similar.masked_fill(~others, -torch.inf).logsumexp(1, keepdim=True)
+    log_p = similar - _log_sum(similar.masked_fill(~others, -torch.inf))[0]
     positive = (y[:, None] == y) & others
     count = positive.sum(1)
     loss = -(log_p * positive).sum(1) / count.clamp_min(1)
@@ -66,7 +84,7 @@ def focal_collapse(
 ) -> Float[Tensor, ""]:
     """FNC2: focal SupCon with the own prototype as one more positive and old prototypes as negatives.
 
-    L_i = -1/(|P(i)|+1) [ sum_j (1-c_ij)^gamma log c_ij + (1-r_i)^gamma log r_i ]  (THEORY 3).
+    L_i = -1/(|P(i)|+1) [ sum_j (1-c_ij)^gamma log c_ij + (1-r_i)^gamma log r_i ].
 
     Args:
         z: (N, d) unit rows, all views of all images.
@@ -80,8 +98,26 @@ def focal_collapse(
         scale: factor on the loss; tau / 0.07 is the published one.
         average: over the anchors, or over all N rows.
 
+    Returns:
+        a row that has nothing to be contrasted with (``open``, one row, no old class) counts 0.
+
+    Raises:
+        ConfigError: for a temperature or an exponent outside its range, or an unknown option.
+        DataError: for tensors of another shape, or labels that have no prototype.
+
     Source: Dang et al., *Memory-efficient continual learning with neural collapse contrastive* (2025).
     """
+    require_option("average", average, get_args(Average))
+    require_option("denominator", denominator, get_args(Denominator))
+    require_gamma(gamma)
+    require_labels(z, y, anchors)
+    require_matrix("prototypes", prototypes)
+    require_below("labels", y, len(prototypes), "prototypes")
+    require_below(
+        "old classes", torch.as_tensor(old, dtype=torch.long), len(prototypes), "prototypes"
+    )
+    if not len(z):
+        return z.sum() * 0.0
     loss, _ = focal_rows(z, y, prototypes, tau, gamma, old, denominator)
     return scale * _mean(loss, _rows(anchors, y), average)
 
@@ -95,10 +131,13 @@ def focal_rows(
     old: Sequence[int] | Int[Tensor, " o"] = (),
     denominator: Denominator = "closed",
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """FNC2 row by row: the loss L_i, and the mean focal weight over the row's positives."""
+    """FNC2 row by row: the loss L_i, and the mean focal weight over the row's positives.
+
+    Arguments are those of `focal_collapse`, which checks them.
+    """
     prototypes = prototypes.to(z.device, torch.promote_types(z.dtype, torch.float32))
     similar, others = _similarities(z, tau)
-    own = (z.to(prototypes.dtype) * prototypes[y]).sum(1, keepdim=True) / tau
+    to_prototype = (z.to(prototypes.dtype) * prototypes[y]).sum(1, keepdim=True) / tau
     repel = (
         z.to(prototypes.dtype)
         @ prototypes[torch.as_tensor(old, dtype=torch.long, device=z.device)].T
@@ -106,11 +145,11 @@ def focal_rows(
     )
     contrasts = [similar.masked_fill(~others, -torch.inf), repel]
     if denominator == "closed":
-        contrasts.append(own)
-    log_d = torch.cat(contrasts, 1).logsumexp(1, keepdim=True)
+        contrasts.append(to_prototype)
+    log_d, nothing = _log_sum(torch.cat(contrasts, 1))
 
     positive = (y[:, None] == y) & others
-    soft, hard = similar - log_d, own - log_d
+    soft, hard = similar - log_d, (to_prototype - log_d).masked_fill(nothing, 0.0)
     soft_weight, hard_weight = _focus(soft, gamma), _focus(hard, gamma)
     count = positive.sum(1) + 1
     loss = -((soft_weight * soft * positive).sum(1) + (hard_weight * hard)[:, 0]) / count
@@ -120,11 +159,16 @@ def focal_rows(
 
 def _similarities(z: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     """(N, N) z_i.z_a / tau in at least float32, and which pairs are of two different rows."""
-    if not tau > 0:
-        raise ConfigError(f"a temperature must be positive, not tau={tau}.")
+    require_positive(tau, "tau")
     z = z.to(torch.promote_types(z.dtype, torch.float32))
     with torch.autocast(z.device.type, enabled=False):
         return z @ z.T / tau, ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+
+
+def _log_sum(contrasts: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 1) log sum_a exp of each row, and whether it is of nothing (all -inf): then finite."""
+    nothing = contrasts.isneginf().all(1, keepdim=True)
+    return contrasts.masked_fill(nothing, 0.0).logsumexp(1, keepdim=True), nothing
 
 
 def _focus(log_p: Tensor, gamma: float) -> Tensor:
@@ -140,17 +184,27 @@ def _rows(anchors: Tensor | None, y: Tensor) -> Tensor:
 
 def _mean(loss: Tensor, kept: Tensor, average: Average) -> Tensor:
     """Mean of the kept rows (0 when there is none), over their number or over all rows."""
-    return (loss * kept).sum() / (kept.sum().clamp_min(1) if average == "anchors" else len(loss))
+    rows = kept.sum().clamp_min(1) if average == "anchors" else max(len(loss), 1)
+    return (loss * kept).sum() / rows
 
 
 class SupCon(Term):
-    """Supervised contrast; asymmetric: rows of the current task are the only anchors (THEORY 5)."""
+    """Supervised contrast; asymmetric: rows of the current task are the only anchors."""
 
     label = "sup_con"
+    reads = ("embedding",)
+    views = 2
 
-    def __init__(self, tau: float = 0.5, scale: float = 1.0, average: Average = "anchors"):
+    def __init__(
+        self,
+        tau: float = 0.5,
+        scale: float = 1.0,
+        average: Average = "anchors",
+        dim: int | None = None,
+    ):
         super().__init__()
-        self.tau, self.scale = tau, scale
+        require_option("average", average, get_args(Average))
+        self.tau, self.scale, self.dim = require_positive(tau, "tau"), scale, dim
         self.average: Average = average
 
     def value(self, part: Part, step: Step) -> Tensor:
@@ -160,7 +214,7 @@ class SupCon(Term):
 
 
 class FocalCollapse(Term):
-    """FNC2 towards a fixed frame, with the old classes' prototypes as pseudo-replay (THEORY 3).
+    """FNC2 towards a fixed frame, with the old classes' prototypes as pseudo-replay.
 
     Args:
         frame: the prototypes, shared with the anchors and the readout.
@@ -173,6 +227,8 @@ class FocalCollapse(Term):
     """
 
     label = "fnc2"
+    reads = ("embedding",)
+    views = 2
 
     def __init__(
         self,
@@ -185,12 +241,13 @@ class FocalCollapse(Term):
         average: Average = "anchors",
     ):
         super().__init__()
-        if gamma < 0:
-            raise ConfigError(f"the focal exponent gamma must be at least 0, not {gamma}.")
-        self.frame, self.tau, self.gamma, self.old_prototypes = frame, tau, gamma, old_prototypes
+        require_option("average", average, get_args(Average))
+        require_option("denominator", denominator, get_args(Denominator))
+        self.frame, self.old_prototypes = frame, old_prototypes
+        self.tau, self.gamma = require_positive(tau, "tau"), require_gamma(gamma)
         self.denominator: Denominator = denominator
         self.average: Average = average
-        self.scale = scale
+        self.scale, self.dim = scale, frame.dim
 
     def value(self, part: Part, step: Step) -> Tensor:
         """FNC2 of the part's embeddings, anchored at the new rows; notes the mean focal weight."""

@@ -1,12 +1,15 @@
-"""Weights that change over the epochs of a task, such as the alpha of HSD (THEORY 4)."""
+"""Weights that change over the epochs of a task, such as the alpha of HSD (docs/theory.md, section 4)."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from holdfast.errors import ConfigError, unknown
+from holdfast.core.registry import Registry
+
+SCHEDULES: Registry[Callable[..., Schedule]] = Registry("schedule")
 
 
 class Schedule(ABC):
@@ -32,6 +35,7 @@ class _Complement(Schedule):
         return self.one - self.of.at(epoch, epochs)
 
 
+@SCHEDULES.register("constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
     """The same weight throughout."""
@@ -43,6 +47,7 @@ class Constant(Schedule):
         return self.value
 
 
+@SCHEDULES.register("linear")
 @dataclass(frozen=True)
 class Linear(Schedule):
     """From ``start`` in the first epoch to ``end`` in the last.
@@ -59,6 +64,7 @@ class Linear(Schedule):
         return self.start + (self.end - self.start) * epoch / max(epochs - 1, 1)
 
 
+@SCHEDULES.register("delayed")
 @dataclass(frozen=True)
 class Delayed(Schedule):
     """1 until e0, then 1 - (e - e0)/E, constant from e1 on: the form of the authors' later code.
@@ -75,6 +81,7 @@ class Delayed(Schedule):
         return max(0.0, 1.0 - max(min(epoch, self.e1) - self.e0, 0) / epochs)
 
 
+@SCHEDULES.register("cosine")
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """Half a cosine from 1 in the first epoch to 0 in the last."""
@@ -84,6 +91,7 @@ class Cosine(Schedule):
         return (1 + math.cos(math.pi * epoch / max(epochs - 1, 1))) / 2
 
 
+@SCHEDULES.register("step")
 @dataclass(frozen=True)
 class Switch(Schedule):
     """1 in the first ``share`` of the epochs, 0 after it."""
@@ -95,34 +103,13 @@ class Switch(Schedule):
         return float(epoch < self.share * epochs)
 
 
-SCHEDULES = {
-    "linear": Linear,
-    "delayed": Delayed,
-    "cosine": Cosine,
-    "step": Switch,
-    "constant": Constant,
-}
-
-
-def schedule(text: str) -> Schedule:
+def make_schedule(text: str) -> Schedule:
     """A schedule from its written form: ``linear``, ``delayed:30,80``, ``constant:0.5``, ``step:0.3``.
 
     Raises:
         ConfigError: for an unknown name or arguments it does not take.
 
-    >>> schedule("delayed:2,4")
+    >>> make_schedule("delayed:2,4")
     Delayed(e0=2, e1=4)
     """
-    name, _, given = text.partition(":")
-    if name not in SCHEDULES:
-        raise unknown("schedule", name, SCHEDULES)
-    try:
-        numbers = [float(n) if "." in n else int(n) for n in given.split(",") if n]
-        return SCHEDULES[name](*numbers)
-    except ConfigError:
-        raise
-    except (TypeError, ValueError):
-        raise ConfigError(
-            f"schedule '{text}' cannot be read: write for example linear, delayed:30,80, "
-            "cosine, step:0.5 or constant:0.5."
-        ) from None
+    return SCHEDULES.build(text)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.step import Part, Step
 from holdfast.loss.schedule import Constant, Schedule
-from holdfast.step import Part, Step
 
 if TYPE_CHECKING:
+    from holdfast.core.rows import Rows
     from holdfast.learner.learner import Learner
-    from holdfast.stream.rows import Rows
     from holdfast.stream.task import Task
+
+
+READABLE = ("logits", "embedding", "features", "hidden", "weights")  # what of a learner
 
 
 class Objective(nn.Module, ABC):
@@ -40,25 +44,40 @@ class Term(Objective):
 
     Attributes:
         on: name of the part it is asked of.
+        reads: what of the learner its value depends on, of `READABLE`. What it reads and does not
+            ask of others it teaches: a term that teaches ``logits`` trains the head.
+        asks: what of that another term must teach, so that the value means something.
+        views: random views of each image that it needs.
+        dim: width of the embedding that it asks for; None takes any.
         needs_past: whether it compares with the past network.
         whole_head: whether it needs a head for every class of the stream from the start; where
             nobody knows them, a head that grows must do.
         needs_rivals: whether it contrasts a task's classes only with each other, so that a task of
             one class teaches it nothing.
-        needs_head: whether it asks what the head says, and so needs one that is trained.
         penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
-        given: rows it brings itself, drawn for it as the part ``given``; a protocol must allow them.
+        holds_backbone: whether the backbone must stay as it is while the present task is learned.
+        extra_rows: rows it brings itself, drawn for it as the part ``given``; a protocol must allow
+            them.
     """
 
     on: str = "batch"
+    reads: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    views: int = 1
+    dim: int | None = None
     needs_past: bool = False
     whole_head: bool = False
     needs_rivals: bool = False
-    needs_head: bool = False
     penalty: bool = False
     label: str = "term"
-    given: Rows | None = None
+    holds_backbone: bool = False
+    extra_rows: Rows | None = None
+
+    @property
+    def teaches(self) -> tuple[str, ...]:
+        """What it reads and asks of no other term."""
+        return tuple(column for column in self.reads if column not in self.asks)
 
     @abstractmethod
     def value(self, part: Part, step: Step) -> Tensor:
@@ -73,8 +92,17 @@ class Term(Objective):
         step.record(self.label, value)
         return value
 
-    def consolidate(self, learner: Learner, task: Task) -> None:
-        """Keep what the next tasks will need; called once when a task ends."""
+    def begin(self, learner: Learner, task: Task) -> None:
+        """Prepare for a task; called before its first step."""
+
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """Keep what the next tasks will need; called once when a task ends.
+
+        Args:
+            learner: as it stays: rules that change it (`Rule.adjust`) have done so.
+            task: the one that ended.
+            past: the network before the task, in eval mode; None in the first.
+        """
 
 
 class Sum(Objective):
@@ -106,3 +134,21 @@ class Scaled(Objective):
         if self.label:
             step.record(self.label, step.zero + weight)
         return weight * self.of(step) if weight else step.zero
+
+
+def distinct_labels(terms: Sequence[Term]) -> None:
+    """Give the terms of one method labels that differ, so that none hides another in the log.
+
+    A label that is taken gets the part it is asked of, and then a number: ``cross_entropy``,
+    ``cross_entropy_memory_2``.
+    """
+    taken: set[str] = set()
+    for term in terms:
+        label, number = term.label, 2
+        if label in taken and term.on != "batch":
+            label = f"{term.label}_{term.on}"
+        base = label
+        while label in taken:
+            label, number = f"{base}_{number}", number + 1
+        term.label = label
+        taken.add(label)

@@ -10,20 +10,24 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.errors import ConfigError
+from holdfast.core.errors import ConfigError
+from holdfast.core.step import Part, Step
+from holdfast.loss.checks import require_matrix, require_option
 from holdfast.loss.term import Term
-from holdfast.step import Part, Step
+
+LEAST_LENGTH = 1e-6  # of the longest row's, below which a row has no direction
 
 
 def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
     """The scalar log mean_{i<j} exp(-t ||z_i - z_j||^2) of unit rows; 0 if all are one, and for a lone row.
 
     Args:
-        z: (N, d); rows are brought to unit length.
+        z: (N, d); rows are brought to unit length. Those of (nearly) no length are left out.
         t: how near a pair must be to count, > 0.
 
     Raises:
         ConfigError: if t is not positive.
+        DataError: if z is no matrix.
 
     Source: Wang and Isola, *Understanding contrastive representation learning*, ICML 2020
 
@@ -32,6 +36,10 @@ def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
     """
     if not t > 0:
         raise ConfigError(f"the sharpness of a uniformity must be positive, not t={t}.")
+    require_matrix("rows", z)
+    if len(z):
+        length = z.detach().norm(dim=1)
+        z = z[length > LEAST_LENGTH * length.max()]
     if len(z) < 2:
         return z.sum() * 0.0
     z = functional.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
@@ -50,7 +58,7 @@ class Uniformity(Term):
         on: the part it is asked of.
 
     Raises:
-        ConfigError: if t is not positive.
+        ConfigError: if t is not positive, or for another space.
     """
 
     label = "uniformity"
@@ -63,7 +71,9 @@ class Uniformity(Term):
     ):
         super().__init__()
         uniformity(torch.zeros(1, 1), t)
+        require_option("space", of, ("features", "embedding"))
         self.t, self.of, self.on = t, of, on
+        self.reads = (of,)
 
     def value(self, part: Part, step: Step) -> Tensor:
         """Over all pairs of the part's rows."""

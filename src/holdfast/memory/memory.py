@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
-from holdfast.learner.learner import Output, outputs
+from holdfast.core.errors import ConfigError
+from holdfast.core.output import Output, outputs
+from holdfast.core.registry import Registry
+from holdfast.core.rows import Rows, cat
 from holdfast.memory.select import at_random, herding
-from holdfast.stream.rows import Rows, cat
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
@@ -68,7 +70,7 @@ class Memory(nn.Module):
             rows: of the task, as they rest.
             epoch: of the task.
             generator: all of chance.
-            out: what the learner said of a view of each in this step; given to a memory that has
+            out: the learner's output for a view of each in this step; given to a memory that has
                 ``columns`` to note.
         """
 
@@ -98,6 +100,11 @@ def pick(rows: Rows, size: int, generator: torch.Generator) -> Rows:
     """``size`` rows at random, with replacement, on the generator's device."""
     index = torch.randint(len(rows), (size,), generator=generator, device=generator.device)
     return rows[index.to(rows.y.device)].to(generator.device)
+
+
+MEMORIES: Registry[Callable[..., Memory]] = Registry(
+    "memory", module="holdfast.memory", plural="memories"
+)
 
 
 class NoMemory(Memory):
@@ -141,7 +148,7 @@ class ClassBalanced(Memory):
         table = task.train if self.rows is None else cat([self.rows, task.train])
         known = sorted(set(table.y.tolist()))
         share, extra = divmod(self.capacity or 0, len(known))
-        kept = []
+        tables = []
         for place, c in enumerate(known):
             quota = share + (place < extra)
             old = ((table.y == c) & (table.task < task.index)).nonzero()[:, 0]
@@ -151,8 +158,8 @@ class ClassBalanced(Memory):
                 arrivals = len(table.task[old].unique()) + 1
                 old = old[: max(quota - len(new), quota - quota // arrivals)]
             chosen = self._choose(learner, table[new], quota - len(old), generator)
-            kept.append(table[torch.cat([old[:quota], new[chosen]])])
-        self.rows = cat(kept)
+            tables.append(table[torch.cat([old[:quota], new[chosen]])])
+        self.rows = cat(tables)
 
     def _choose(
         self, learner: Learner, rows: Rows, keep: int, generator: torch.Generator
@@ -166,3 +173,8 @@ def _in_turn(task: Tensor) -> Tensor:
     """An order that takes a row of each task in turn, so that a prefix is fair to all of them."""
     rank = (task[:, None] == task).tril(-1).sum(1)
     return rank.argsort(stable=True)
+
+
+MEMORIES.add("none", NoMemory)
+MEMORIES.add("everything", Everything)
+MEMORIES.add("balanced", ClassBalanced)

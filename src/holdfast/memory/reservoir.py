@@ -1,4 +1,4 @@
-"""Reservoir: a uniform sample of a stream, with what the learner said noted beside each row."""
+"""Reservoir: a uniform sample of a stream, with the learner's outputs noted beside each row."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.errors import ConfigError
-from holdfast.learner.learner import Output
-from holdfast.memory.memory import Memory, Use
-from holdfast.stream.rows import Rows, cat
+from holdfast.core.errors import ConfigError
+from holdfast.core.output import Output
+from holdfast.core.rows import Rows, cat
+from holdfast.memory.memory import MEMORIES, Memory, Use
 
 
 class Reservoir(Memory):
     """A uniform sample of all images seen so far, each offered once (Vitter, 1985).
 
-    A noted column is what the learner said of a view of the row at one epoch of its task, drawn
+    A noted column is the learner's output for a view of the row at one epoch of its task, drawn
     uniformly among those in which the row was met. Classes that the head did not have then are nan.
 
     Args:
@@ -84,27 +84,27 @@ class Reservoir(Memory):
     def _noted(self, rows: Rows, out: Output | None) -> Rows:
         if out is None:
             raise ConfigError(
-                f"a reservoir with columns={self.columns} must be told what the learner said: "
+                f"a reservoir with columns={self.columns} needs the learner's output: "
                 "observe(rows, epoch, generator, out)."
             )
-        said = {name: getattr(out, name).detach().float() for name in self.columns}
-        return replace(rows, extra=dict(rows.extra) | said)
+        columns = {name: getattr(out, name).detach().float() for name in self.columns}
+        return replace(rows, extra=dict(rows.extra) | columns)
 
     def _widened(self, rows: Rows, like: Rows) -> Rows:
         """The rows with nan for the columns of a head that has grown since."""
         wide = {name: _pad(rows.extra[name], like.extra[name].shape[1]) for name in self.columns}
         return replace(rows, extra=dict(rows.extra) | wide)
 
-    def _renew(self, held: Rows, rows: Rows, epoch: int, generator: torch.Generator) -> None:
+    def _renew(self, stored: Rows, rows: Rows, epoch: int, generator: torch.Generator) -> None:
         """A row met for the (e+1)-th time is noted anew with chance 1 / (e+1): uniform over epochs."""
-        chance = torch.rand(len(held), generator=generator, device=generator.device)
-        same = (held.key[:, None] == rows.key) & (held.task[:, None] == rows.task)
+        chance = torch.rand(len(stored), generator=generator, device=generator.device)
+        same = (stored.key[:, None] == rows.key) & (stored.task[:, None] == rows.task)
         met = same & (chance * (epoch + 1) < 1)[:, None]
         place, source = met.nonzero(as_tuple=True)
-        extra = dict(held.extra)
+        extra = dict(stored.extra)
         for name in self.columns:
             extra[name] = extra[name].index_copy(0, place, rows.extra[name][source])
-        self.rows = replace(held, extra=extra)
+        self.rows = replace(stored, extra=extra)
 
     def get_extra_state(self) -> dict[str, object]:
         """The stored rows and how many were offered."""
@@ -118,3 +118,6 @@ class Reservoir(Memory):
 
 def _pad(column: Tensor, width: int) -> Tensor:
     return functional.pad(column, (0, width - column.shape[1]), value=torch.nan)
+
+
+MEMORIES.add("reservoir", Reservoir)

@@ -1,4 +1,4 @@
-"""One matrix of accuracies; everything else is derived from it (THEORY 11)."""
+"""One matrix of accuracies; everything else is derived from it (docs/theory.md, section 11)."""
 
 from __future__ import annotations
 

@@ -1,43 +1,41 @@
 """How classes are decided."""
 
-from holdfast.readout.drift import Drift, DriftMap, Translation, fit_drift
+from holdfast.readout.decision import Decision
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
-from holdfast.readout.head import Head
+from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead, fit_softmax
 from holdfast.readout.nearest import NearestMean, NearestPrototype
-from holdfast.readout.probe import LinearProbe, fit_softmax
-from holdfast.readout.pseudo import PseudoHead
-from holdfast.readout.readout import Lesson, LinearReadout, Readout
-from holdfast.readout.registry import READOUTS, kind, readout
-from holdfast.readout.rehearsal import PseudoRehearsal
+from holdfast.readout.readout import (
+    READOUTS,
+    FitContext,
+    Readout,
+    build_readout,
+    readout_class,
+    register,
+)
 from holdfast.readout.ridge import RandomFeatureRidge, Ridge
-from holdfast.readout.scatter import Scatter
-from holdfast.readout.statistics import Statistics
+from holdfast.readout.select import Select
 from holdfast.readout.streaming import Streaming
 
 __all__ = [
     "READOUTS",
     "ClassGaussian",
-    "Drift",
-    "DriftMap",
+    "Decision",
+    "FitContext",
     "Gaussian",
     "Head",
-    "Lesson",
     "LinearProbe",
     "LinearReadout",
     "NearestMean",
     "NearestPrototype",
     "PseudoHead",
-    "PseudoRehearsal",
     "RandomFeatureRidge",
     "Readout",
     "Ridge",
-    "Scatter",
+    "Select",
     "SharedGaussian",
-    "Statistics",
     "Streaming",
-    "Translation",
-    "fit_drift",
+    "build_readout",
     "fit_softmax",
-    "kind",
-    "readout",
+    "readout_class",
+    "register",
 ]

@@ -3,154 +3,131 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from itertools import repeat
+from dataclasses import replace
+from functools import partial
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
-from holdfast.learner.learner import Output
-from holdfast.metrics.calibration import fit_temperature
-from holdfast.readout.drift import DriftName
-from holdfast.readout.readout import Space
-from holdfast.readout.scatter import Structure
-from holdfast.readout.statistics import Statistics
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import solve_positive
+from holdfast.core.output import Output
+from holdfast.readout.decision import (
+    ClassWhitening,
+    Decision,
+    Linear,
+    Quadratic,
+    SharedWhitening,
+    Whitening,
+)
+from holdfast.readout.readout import READOUTS, Space, register
 from holdfast.readout.streaming import Streaming
+from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.covariance import ClassCovariance, Covariance, SharedCovariance, draw_rows
+from holdfast.statistics.drift import DriftName
+from holdfast.statistics.scatter import ScatterKind
 
-DRAWS, ROWS = 50, 20_000  # drawn of a class for calibration, and in all
-SCORES = 20_000_000  # of so many the temperature is fitted at most, over evenly spaced rows
+
+class Tukey(nn.Module):
+    """A power of each feature's absolute value, its sign kept."""
+
+    def __init__(self, power: float):
+        super().__init__()
+        self.power = power
+
+    def forward(self, x: Tensor) -> Tensor:
+        """sign(x) |x|^power."""
+        return x.sign() * x.abs() ** self.power
 
 
 class Gaussian(Streaming):
-    """A streaming readout whose classes are Gaussians, so that it can draw and tell the unknown.
-
-    Attributes:
-        reach: (101,) percentiles of held-out rows' squared distance to the nearest class.
-    """
-
-    reach: Tensor
+    """A streaming readout whose classes are Gaussians, so that it can draw; strange is what is far."""
 
     def __init__(
-        self, on: Space, drift: DriftName, structure: Structure, rank: int = 0, tukey: float = 1.0
+        self,
+        on: Space,
+        drift: DriftName,
+        structure: ScatterKind,
+        rank: int = 0,
+        tukey: float = 1.0,
     ):
         super().__init__(on, drift, structure, rank)
         if not tukey > 0:
             raise ConfigError(f"the exponent tukey must be positive, not {tukey}.")
         self.tukey = tukey
-        self.reach = torch.zeros(0)
+        self._whitening: Whitening | None = None
 
-    def represent(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
-        """Tukey's power of each feature's absolute value, its sign kept."""
-        x = x.double()
-        return x if self.tukey == 1 else x.sign() * x.abs() ** self.tukey
+    def representation(self, width: int) -> nn.Module:
+        """Tukey's power; nothing for the power 1."""
+        return nn.Identity() if self.tukey == 1 else Tukey(self.tukey)
+
+    @property
+    @abstractmethod
+    def spread(self) -> Covariance:
+        """The covariance of a class's rows, of which draws are made."""
 
     @abstractmethod
     def covariance(self, k: int) -> Float[Tensor, "f f"]:
-        """The covariance by which class k is measured."""
+        """(f, f) by which distances to class k are measured."""
 
     @abstractmethod
-    def squared(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """Squared Mahalanobis distance of represented rows to every class."""
+    def whitened(self, statistics: Statistics) -> Whitening:
+        """The distances by these statistics."""
+
+    @property
+    def whitening(self) -> Whitening:
+        """The distances: solved once a fit, like `decision`."""
+        if self._whitening is None:
+            self._whitening = self.whitened(self.known)
+        return self._whitening
+
+    def forget_decision(self) -> None:
+        """The distances too."""
+        super().forget_decision()
+        self._whitening = None
 
     def draw(self, each: int, seed: int = 0) -> tuple[Float[Tensor, "n f"], Int[Tensor, " n"]]:
         """Pseudo-features and their classes: ``each`` of every class met, the same for one seed."""
-        known = self.known
-        met = known.met.nonzero()[:, 0]
-        noise = torch.randn(
-            len(met), each, known.mean.shape[1],
-            generator=torch.Generator().manual_seed(seed), dtype=torch.float64,
-        ).to(known.mean)  # fmt: skip
-        rows = [
-            known.mean[k] + noise[i] @ root.T
-            for i, (k, root) in enumerate(zip(met.tolist(), self.roots(met.tolist())))
-        ]
-        return torch.cat(rows), met.repeat_interleave(each)
+        return draw_rows(self.known, self.spread, each, seed)
 
-    def spread(self, k: int) -> Float[Tensor, "f f"]:
-        """The covariance of class k's rows, of which draws are made."""
-        return self.covariance(k)
+    def strangeness(
+        self, statistics: Statistics, decision: Decision, x: Float[Tensor, "n f"]
+    ) -> Float[Tensor, " n"]:
+        """(N,) squared Mahalanobis distance to the nearest class."""
+        return self._distances(statistics).squared(x)[:, statistics.met].amin(1)
 
-    def roots(self, classes: list[int]) -> Iterator[Float[Tensor, "f f"]]:
-        """The Cholesky factor of each class's spread."""
-        return (torch.linalg.cholesky(self.spread(k)) for k in classes)
+    def _distances(self, statistics: Statistics) -> Whitening:
+        """Those by statistics, which are kept for what is known."""
+        return self.whitening if statistics is self.statistics else self.whitened(statistics)
 
-    def prepare(self, before: Statistics, x: Float[Tensor, "n f"], y: Int[Tensor, " n"]) -> None:
-        """Distances of every fifth row of the task to Gaussians of the other rows."""
-        held = torch.arange(len(x), device=x.device) % 5 == 4
-        held = held if bool(held.any()) else ~held
-        rest = ~held if not bool(held.all()) else held
-        own, self.statistics = self.statistics, before.add(x[rest], y[rest])
-        self.reach = torch.quantile(self._nearest(x[held]), torch.linspace(0, 1, 101).to(x))
-        self.statistics = own
-
-    def calibrate(self, x: Float[Tensor, "n f"], y: Int[Tensor, " n"]) -> None:
-        """Temperature on the task's rows and draws of the other classes."""
-        met = self.known.met.nonzero()[:, 0]
-        drawn, of = self.draw(max(1, min(DRAWS, ROWS // len(met))))
-        other = ~torch.isin(of, y)
-        x, y = torch.cat([x, drawn[other]]), torch.cat([y, of[other]])
-        thin = -(-len(x) * len(met) // SCORES)
-        x, y = x[::thin], y[::thin].contiguous()
-        self.temperature = fit_temperature(self.score(x)[:, met], torch.searchsorted(met, y))
-
-    def _nearest(self, x: Tensor) -> Tensor:
-        return self.squared(x)[:, self.known.met].amin(1)
+    def strange_network(self) -> nn.Module | None:
+        """None: an export makes one of the distances."""
+        return None
 
     def distance(self, out: Output) -> Float[Tensor, " n"]:
         """(N,) squared Mahalanobis distance to the nearest class."""
-        return self._nearest(self.read(out))
-
-    def threshold(self, rate: float = 0.05) -> float:
-        """The squared distance that a share ``rate`` of the last task's rows exceeded.
-
-        An empirical quantile over every fifth training row, measured by statistics without them; no
-        chi-square is assumed. The rate holds for such rows: inputs the network was not trained on,
-        and old classes whose features have drifted, lie further out and are rejected more often.
-
-        Raises:
-            ConfigError: for a rate that is not between 0 and 1.
-        """
-        if not 0 < rate < 1:
-            raise ConfigError(f"a false-alarm rate lies between 0 and 1, not at {rate}.")
-        place = 100 * (1 - rate)
-        low = min(int(place), 99)
-        return float(self.reach[low] + (place - low) * (self.reach[low + 1] - self.reach[low]))
-
-    def unknown(self, out: Output, rate: float = 0.05) -> Tensor:
-        """(N,) whether an input is too far from every class to be any of them."""
-        return self.distance(out) > self.threshold(rate)
-
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """Everything that was learned, as tensors by name."""
-        state = super().get_extra_state()
-        return state | {"reach": self.reach} if state else state
-
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Take over what was learned."""
-        super().set_extra_state(state)
-        self.reach = state.get("reach", torch.zeros(0))
+        return self.strangeness(self.known, self.decision, self.read(out))
 
 
+@register("gaussian")
 class SharedGaussian(Gaussian):
     """Classes as Gaussians with one covariance: argmax_k x.S^-1 m_k - 1/2 m_k.S^-1 m_k, equal priors.
 
-    What is stored: K (1 + f) + f^2 + 101 numbers in float64; adding tasks in any order gives the
+    What is stored: K (1 + f) + f^2 + 202 numbers in float64; adding tasks in any order gives the
     same statistics on a frozen network.
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
         shrinkage: share of the scaled identity in the covariance; None chooses it by the oracle
-            approximating formula (Chen et al., 2010).
+            approximating formula (`oracle_shrinkage`).
         tukey: exponent on each feature's absolute value, its sign kept; 1 leaves it.
         drift: how the stored statistics follow the network: none, ridge, low_rank, learned or
             translation.
 
-    Source: streaming LDA (Hayes and Kanan, 2020); drift as in LDC and DPCR; THEORY 9.
+    Source: streaming LDA (Hayes and Kanan, 2020); drift as in LDC and DPCR; docs/theory.md, section 9
     """
 
-    name = "gaussian"
+    label = "gaussian"
 
     def __init__(
         self,
@@ -162,39 +139,31 @@ class SharedGaussian(Gaussian):
         super().__init__(on, drift, "shared", tukey=tukey)
         self.shrinkage = shrinkage
 
+    @property
+    def spread(self) -> SharedCovariance:
+        """The shrunk within-class covariance."""
+        return SharedCovariance(self.shrinkage)
+
     def covariance(self, k: int = 0) -> Float[Tensor, "f f"]:
         """The shrunk within-class covariance, the same for every class."""
-        scatter, n = self.known.within(), self.known.freedom
-        share = self.shrinkage if self.shrinkage is not None else _oracle_share(scatter, n)
-        ridge = scatter.diagonal().mean().clamp_min(1e-12) * torch.eye(len(scatter)).to(scatter)
-        return (1 - share) * scatter + (share + 1e-6) * ridge
+        return self.spread.matrix(self.known)
 
-    def roots(self, classes: list[int]) -> Iterator[Float[Tensor, "f f"]]:
-        """The one factor, for every class."""
-        return repeat(torch.linalg.cholesky(self.spread(0)), len(classes))
-
-    def score(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
+    def solve(self, statistics: Statistics) -> Linear:
         """Linear: the common -1/2 x.S^-1 x is left out."""
-        weight = torch.linalg.solve(self.covariance(), self.known.mean.T).T
-        return x @ weight.T - 0.5 * (weight * self.known.mean).sum(1)
+        return solve_gaussian(statistics, self.spread)
 
-    def squared(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """Squared Mahalanobis distance to every class."""
-        root = torch.linalg.cholesky(self.covariance())
-        white, means = (
-            torch.linalg.solve_triangular(root, rows.T, upper=False).T
-            for rows in (x, self.known.mean)
-        )
-        return torch.cdist(white, means) ** 2
+    def whitened(self, statistics: Statistics) -> SharedWhitening:
+        """By the one covariance."""
+        return SharedWhitening.of(statistics, self.spread)
 
 
+@register("class-gaussian")
 class ClassGaussian(Gaussian):
     """Each class as a Gaussian of its own: argmax_k -1/2 (x - m_k).S_k^-1 (x - m_k), equal priors.
 
-    S_k = (scatter_k + pool S) / (n_k - 1 + pool) with S the mean covariance of all classes (Friedman,
-    1989), so that one example is enough; then S_k + gamma1 v1 I + gamma2 v2 (1 - I), where v1 and v2
-    are the mean of its diagonal and of the rest; then, if asked, S_k scaled to a correlation.
-    Stored are K (1 + f) + 101 numbers and the structure's: K f^2, K f, or K (r f + 1).
+    S_k is that of `ClassCovariance`: pooled with the covariance of all classes, shrunk, and, if
+    asked, scaled to a correlation. Stored are K (1 + f) + 202 numbers and the structure's: K f^2,
+    K f, or K (r f + 1).
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
@@ -204,17 +173,17 @@ class ClassGaussian(Gaussian):
         determinant: whether -1/2 log |S_k| counts, as in quadratic discriminant analysis.
         tukey: exponent on each feature's absolute value, its sign kept; 1 leaves it.
         pool: how many examples the mean covariance of all classes counts for.
-        structure: of the stored scatters: full, diagonal or low_rank.
+        structure: the kind of the stored scatters: full, diagonal or low_rank.
         rank: of low_rank.
         drift: how the stored statistics follow the network.
 
     Raises:
         ConfigError: for a negative shrinkage, gamma2 above gamma1, or a structure that knows no classes.
 
-    Source: Goswami et al., *FeCAM*, NeurIPS 2023; THEORY 9.
+    Source: Goswami et al., *FeCAM*, NeurIPS 2023; docs/theory.md, section 9
     """
 
-    name = "class-gaussian"
+    label = "class-gaussian"
 
     def __init__(
         self,
@@ -225,7 +194,7 @@ class ClassGaussian(Gaussian):
         determinant: bool = True,
         tukey: float = 1.0,
         pool: float = 10.0,
-        structure: Structure = "full",
+        structure: ScatterKind = "full",
         rank: int = 8,
         drift: DriftName = "ridge",
     ):
@@ -235,58 +204,45 @@ class ClassGaussian(Gaussian):
                 f"class-gaussian keeps a scatter a class: structure={structure} must be full, "
                 "diagonal or low_rank."
             )
-        if not 0 <= gamma2 <= gamma1 or pool < 0:
-            raise ConfigError(
-                "gamma1, gamma2 and pool must be at least 0 and gamma2 at most gamma1, for covariances "
-                f"stay positive by that: not {gamma1}, {gamma2} and {pool}."
-            )
+        self.measure = ClassCovariance(gamma1, gamma2, pool, normalise)
         self.gamma1, self.gamma2, self.pool = gamma1, gamma2, pool
         self.normalise, self.determinant = normalise, determinant
 
-    def spread(self, k: int, within: Tensor | None = None) -> Float[Tensor, "f f"]:
-        """Pooled and shrunk, in the rows' own units; ``within`` may be given, to compute it once."""
-        known = self.known
-        within = known.within() if within is None else within
-        n = float(known.count[k]) - 1 + self.pool
-        own = (known.scatter.matrix(k) + self.pool * within) / max(n, 1.0)
-        eye = torch.eye(len(own)).to(own)
-        floor = 1e-6 * within.diagonal().mean().clamp_min(1e-12)
-        v1 = own.diagonal().mean()
-        v2 = (own.sum() - own.trace()) / max(len(own) * (len(own) - 1), 1)
-        return own + (self.gamma1 * v1 + floor) * eye + self.gamma2 * v2 * (1 - eye)
+    @property
+    def spread(self) -> ClassCovariance:
+        """Pooled and shrunk, in the rows' own units."""
+        return replace(self.measure, normalise=False)
 
-    def covariance(self, k: int, within: Tensor | None = None) -> Float[Tensor, "f f"]:
+    def covariance(self, k: int) -> Float[Tensor, "f f"]:
         """What distances to class k are measured by."""
-        spread = self.spread(k, within)
-        if self.normalise:
-            deviation = spread.diagonal().sqrt()
-            spread = spread / deviation[:, None] / deviation
-        return spread
+        return self.measure.matrix(self.known, k)
 
-    def score(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
+    def whitened(self, statistics: Statistics) -> ClassWhitening:
+        """By a covariance of each class."""
+        return ClassWhitening.of(statistics, self.measure)
+
+    def solve(self, statistics: Statistics) -> Decision:
         """-1/2 squared distance, and -1/2 log determinant if it counts."""
-        return self._measured(x, self.determinant)
-
-    def squared(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """Squared Mahalanobis distance to every class."""
-        return -2 * self._measured(x, False)
-
-    def _measured(self, x: Tensor, determinant: bool) -> Tensor:
-        scores = x.new_full((len(x), len(self.known.count)), -torch.inf)
-        within = self.known.within()
-        for k in self.known.met.nonzero()[:, 0].tolist():
-            root = torch.linalg.cholesky(self.covariance(k, within))
-            white = torch.linalg.solve_triangular(root, (x - self.known.mean[k]).T, upper=False)
-            scores[:, k] = -0.5 * (white**2).sum(0)
-            if determinant:
-                scores[:, k] -= root.diagonal().log().sum()
-        return scores
+        whitening = self._distances(statistics)
+        assert isinstance(whitening, ClassWhitening)
+        return Quadratic(whitening, self.determinant)
 
 
-def _oracle_share(scatter: Tensor, n: float) -> float:
-    """Shrinkage of Chen, Wiesel, Eldar and Hero (2010), eq. 23, for n samples of width f."""
-    f = scatter.shape[0]
-    square, trace2 = float((scatter**2).sum()), float(scatter.trace() ** 2)
-    return min(
-        1.0, ((1 - 2 / f) * square + trace2) / max((n + 1 - 2 / f) * (square - trace2 / f), 1e-300)
-    )
+def solve_gaussian(
+    statistics: Statistics, covariance: SharedCovariance, classes: Int[Tensor, " c"] | None = None
+) -> Linear:
+    """Linear discriminants x.S^-1 m_k - 1/2 m_k.S^-1 m_k of some classes, about the mean of all rows."""
+    centre = statistics.centre()
+    gap = (statistics.mean if classes is None else statistics.mean[classes]) - centre
+    if covariance.shrinkage == 1:
+        weight = gap / covariance.full_shrunk(statistics)
+    else:
+        weight = solve_positive(covariance.matrix(statistics), gap.T).T
+    return Linear(weight, -0.5 * (weight * gap).sum(1), centre)
+
+
+READOUTS.add("stale-gaussian", partial(SharedGaussian, drift="none"))
+READOUTS.add(
+    "fecam",
+    partial(ClassGaussian, gamma1=1.0, gamma2=1.0, normalise=True, determinant=False, tukey=0.5),
+)

@@ -6,46 +6,71 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.errors import unknown
-from holdfast.learner.learner import Output
+from holdfast.core.errors import ConfigError, unknown
+from holdfast.core.output import Output
 from holdfast.learner.prototype import Frame
 from holdfast.metrics.calibration import fit_temperature
-from holdfast.readout.drift import DriftName
-from holdfast.readout.readout import Lesson, Readout, Space
+from holdfast.readout.decision import Cosine, Decision, Euclidean, UnitRows, linear_layer
+from holdfast.readout.readout import FitContext, Readout, Space, register
 from holdfast.readout.streaming import Streaming
+from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.drift import DriftName
 
 
+@register("prototype")
 class NearestPrototype(Readout):
-    """argmax_k z.q_k over the frame's vectors of the classes seen: nothing is stored."""
+    """argmax_k z.q_k over the frame's vectors of the classes seen: nothing is stored.
 
-    name = "prototype"
+    Args:
+        frame: the method's prototypes.
+
+    Raises:
+        ConfigError: without a frame.
+    """
+
+    label = "prototype"
     needs_frame = True
 
-    def __init__(self, frame: Frame):
+    def __init__(self, frame: Frame | None):
         super().__init__("embedding")
+        if frame is None:
+            raise ConfigError(
+                "the readout prototype needs a method with prototypes, such as fnc2: use mean or gaussian."
+            )
         self.frame, self.seen = frame, 0
 
-    def fit(self, lesson: Lesson) -> None:
+    @property
+    def calibrated(self) -> bool:
+        """Whether there were classes to tell apart when the temperature was fitted."""
+        return self.seen > 1
+
+    def fit(self, context: FitContext) -> None:
         """Only the number of classes is needed, and a temperature from the task's rows."""
-        self.seen = lesson.classes
-        self.temperature = fit_temperature(self.scores(lesson.out), lesson.task.train.y)
+        self.seen = context.classes
+        self.temperature = fit_temperature(self.scores(context.out), context.task.train.y)
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """z.q_k."""
         return out.embedding @ self.frame.vectors[: self.seen].T
 
+    def network(self, width: int) -> nn.Module:
+        """A linear layer."""
+        return linear_layer(self.frame.vectors[: self.seen])
+
     def get_extra_state(self) -> dict[str, Tensor]:
         """How many classes were seen, and the temperature."""
-        return {"seen": torch.tensor(self.seen), "temperature": torch.tensor(self.temperature)}
+        temperature = torch.tensor(self.temperature, dtype=torch.float64)
+        return {"seen": torch.tensor(self.seen), "temperature": temperature}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over both."""
         self.seen, self.temperature = int(state["seen"]), float(state["temperature"])
 
 
+@register("mean")
 class NearestMean(Streaming):
     """argmax_k cos(x, m_k) over means of unit rows, or argmin_k ||x - m_k||: K (1 + f) numbers.
 
@@ -58,7 +83,7 @@ class NearestMean(Streaming):
         ConfigError: for an unknown metric.
     """
 
-    name = "mean"
+    label = "mean"
 
     def __init__(
         self,
@@ -71,13 +96,11 @@ class NearestMean(Streaming):
             raise unknown("metric", metric, ("cosine", "euclidean"))
         self.metric = metric
 
-    def represent(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
+    def representation(self, width: int) -> nn.Module:
         """Unit rows for the cosine."""
-        return functional.normalize(x.double(), dim=1) if self.metric == "cosine" else x.double()
+        return UnitRows() if self.metric == "cosine" else nn.Identity()
 
-    def score(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
+    def solve(self, statistics: Statistics) -> Decision:
         """The cosine, or -1/2 of the squared distance."""
-        means = self.known.mean
-        if self.metric == "cosine":
-            return functional.normalize(x, dim=1) @ functional.normalize(means, dim=1).T
-        return x @ means.T - 0.5 * (means**2).sum(1) - 0.5 * (x**2).sum(1, keepdim=True)
+        means = statistics.mean
+        return Cosine(functional.normalize(means)) if self.metric == "cosine" else Euclidean(means)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -10,8 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError, unknown
-from holdfast.learner.learner import Learner, Output, outputs
+from holdfast.core.errors import ConfigError, unknown
+from holdfast.core.output import Output, outputs
+from holdfast.core.registry import Registry
+from holdfast.learner.learner import Learner
+from holdfast.learner.prototype import Frame
 
 if TYPE_CHECKING:
     from holdfast.memory.memory import Memory
@@ -21,8 +26,8 @@ Space = Literal["features", "hidden", "embedding"]
 SPACES: tuple[Space, ...] = get_args(Space)
 
 
-class Lesson:
-    """A task that was just learned, as readouts may see it; what networks say of it is asked once.
+class FitContext:
+    """A task that was just learned, as readouts may see it; each network passes over it once.
 
     Args:
         learner: the network as it is now.
@@ -61,11 +66,11 @@ class Readout(nn.Module, ABC):
         on: what is read of an output: ``features``, ``hidden`` (of the projector) or ``embedding``.
 
     Attributes:
+        label: its name without settings.
         uses_images: whether it is trained on stored images.
         needs_past: whether it compares with the network as it was before the task.
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
-        name: as the command line calls it.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`DriftMap.residual`).
 
@@ -73,11 +78,11 @@ class Readout(nn.Module, ABC):
         ConfigError: for an unknown space.
     """
 
+    label: str = "readout"
     uses_images: bool = False
     needs_past: bool = False
     needs_head: bool = False
     needs_frame: bool = False
-    name: str = "readout"
 
     def __init__(self, on: Space = "features"):
         super().__init__()
@@ -86,20 +91,45 @@ class Readout(nn.Module, ABC):
         self.on: Space = on
         self.temperature = 1.0
         self.residuals: list[float | None] = []
+        self._name = ""
 
-    def fit(self, lesson: Lesson) -> None:
+    @property
+    def name(self) -> str:
+        """The text it was built from, or its label and each setting that is not the default."""
+        return self._name or described(self)
+
+    @name.setter
+    def name(self, text: str) -> None:
+        self._name = text
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether `temperature` was fitted to rows, so that probabilities can be believed."""
+        return False
+
+    def fit(self, context: FitContext) -> None:
         """Take in a task that was just learned."""
 
     @abstractmethod
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """(N, K) one score a class seen so far; the largest decides."""
 
-    def see(self, out: Output) -> Float[Tensor, "n f"]:
-        """What it reads of an output."""
-        seen = getattr(out, self.on)
-        if seen is None:
+    def network(self, width: int) -> nn.Module | None:
+        """The scores as a network of their own, for an export; None if there is none.
+
+        It takes (N, f) rows of what is read, in single precision, and gives (N, K) scores.
+
+        Args:
+            width: f.
+        """
+        return None
+
+    def select(self, out: Output) -> Float[Tensor, "n f"]:
+        """What it reads of an output (ConfigError for a learner that has no such thing)."""
+        rows = getattr(out, self.on)
+        if rows is None:
             raise ConfigError(f"this learner has no {self.on} to read: use on=features.")
-        return seen
+        return rows
 
     @torch.no_grad()
     def predict(self, out: Output) -> Tensor:
@@ -108,25 +138,53 @@ class Readout(nn.Module, ABC):
 
     @torch.no_grad()
     def probabilities(self, out: Output) -> Float[Tensor, "n k"]:
-        """(N, K) softmax(scores / temperature)."""
-        return self.calibrated(self.scores(out))
+        """(N, K) softmax(scores / temperature); see `calibrated`."""
+        return self.probabilities_of(self.scores(out))
 
-    def calibrated(self, scores: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """(N, K) probabilities of these scores."""
+    def probabilities_of(self, scores: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """(N, K) softmax(scores / temperature)."""
         return torch.softmax(scores / self.temperature, 1)
 
 
-class LinearReadout(Readout):
-    """Scores x W^T + b; a subclass solves for W and b.
+READOUTS: Registry[Callable[..., Readout]] = Registry("readout", module="holdfast.readout")
+register = READOUTS.register
 
-    Attributes:
-        solved: ``weight`` (K, f) and ``bias`` (K,).
+
+def build_readout(text: str, frame: Frame | None = None) -> Readout:
+    """A readout from a text such as ``gaussian``, ``gaussian:embedding`` or ``fecam:tukey=1:drift=none``.
+
+    It carries the text as its name.
+
+    Args:
+        text: the name, and what differs from its defaults (`holdfast.core.grammar`).
+        frame: the method's prototypes, for a readout that needs them.
+
+    Raises:
+        ConfigError: for an unknown name or parameter, or a value that does not fit.
     """
+    readout = READOUTS.build(text, frame=frame)
+    if not isinstance(readout, Readout):
+        raise ConfigError(f"'{text}' makes a {type(readout).__name__}, which is no readout.")
+    readout.name = text
+    return readout
 
-    def __init__(self, on: Space = "features"):
-        super().__init__(on)
-        self.solved: dict[str, Tensor] = {}
 
-    def scores(self, out: Output) -> Float[Tensor, "n k"]:
-        """X W^T + b."""
-        return self.see(out) @ self.solved["weight"].T + self.solved["bias"]
+def readout_class(text: str) -> type[Readout]:
+    """The class behind a text such as ``gaussian:embedding``; `Readout` itself for a function's.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    maker = READOUTS.find(text)[0].value
+    maker = getattr(maker, "func", maker)  # a partial's
+    return maker if isinstance(maker, type) and issubclass(maker, Readout) else Readout
+
+
+def described(readout: Readout) -> str:
+    """A readout's label and each setting that differs from its default, as a text that builds it."""
+    texts = [readout.label]
+    for name, parameter in inspect.signature(type(readout)).parameters.items():
+        value = getattr(readout, name, parameter.default)
+        if parameter.default is not parameter.empty and value != parameter.default:
+            texts.append(f"{name}={value}")
+    return ":".join(texts)

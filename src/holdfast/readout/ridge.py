@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.errors import ConfigError
-from holdfast.readout.drift import DriftName
-from holdfast.readout.readout import Space
-from holdfast.readout.statistics import Statistics
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import solve_positive
+from holdfast.readout.decision import Linear
+from holdfast.readout.held_out import HeldOut
+from holdfast.readout.readout import READOUTS, Space, register
 from holdfast.readout.streaming import Streaming
+from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.drift import DriftName
 
-RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0)
+USUAL = 1e-2  # the strength where no row is at hand to choose it by
 
 
 class Ridge(Streaming):
@@ -26,65 +33,91 @@ class Ridge(Streaming):
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
         strength: relative to the mean of G's diagonal; None takes, at each task, that of `RIDGES` with
-            which all statistics but every fifth row of the task best predict these rows' targets.
+            which held-out rows of the task are best predicted.
         drift: how the stored statistics follow the network; a linear map moves G and C with the features.
+        balance: whether every class counts the same, however many rows it has; its own scatter is
+            then taken for the pooled one.
+        unit: whether the columns of W are brought to length 1, and there is no intercept.
+
+    Attributes:
+        chosen: the strength in use.
 
     Raises:
         ConfigError: for a negative strength.
 
-    Source: ACIL (Zhuang et al., NeurIPS 2022); THEORY 9.
+    Source: ACIL (Zhuang et al., NeurIPS 2022); docs/theory.md, section 9
     """
 
-    name = "ridge"
+    label = "ridge"
 
     def __init__(
         self,
         on: Space = "features",
         strength: float | None = None,
         drift: DriftName = "ridge",
+        balance: bool = False,
+        unit: bool = False,
     ):
         super().__init__(on, drift, "shared")
         if strength is not None and not strength >= 0:
             raise ConfigError(f"the strength of a ridge must be at least 0, not {strength}.")
-        self.fixed = strength is not None
-        self.strength = 1e-2 if strength is None else strength
+        self.strength, self.balance, self.unit = strength, balance, unit
+        self.chosen = USUAL if strength is None else strength
 
-    def prepare(self, before: Statistics, x: Float[Tensor, "n f"], y: Int[Tensor, " n"]) -> None:
-        """Choose the strength on every fifth row."""
-        held = torch.arange(len(x), device=x.device) % 5 == 4
-        if self.fixed or not bool(held.any()):
+    def choose(self, heldout: HeldOut) -> None:
+        """Choose the strength on the rows held out."""
+        if self.strength is not None or not heldout.folds:
             return
-        rest = before.add(x[~held], y[~held], max(len(before.count), int(y.max()) + 1))
-        target = functional.one_hot(y[held], len(rest.count)).to(x)
 
         def error(strength: float) -> float:
-            weight, bias = solve(rest, strength)
-            return float(((x[held] @ weight.T + bias - target) ** 2).sum())
+            total = 0.0
+            for fold in heldout.folds:
+                decision = solve_ridge(fold.rest, strength, self.balance)
+                target = functional.one_hot(fold.y, len(fold.rest.count)).to(fold.x)
+                total += float(((decision(fold.x) - target) ** 2).sum())
+            return total
 
-        self.strength = min(RIDGES, key=error)
+        self.chosen = min(RIDGES, key=error)
 
-    def score(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """X W^T + b."""
-        weight, bias = solve(self.known, self.strength)
-        return x @ weight.T + bias
+    def solve(self, statistics: Statistics) -> Linear:
+        """(X - c) W^T + b."""
+        return solve_ridge(statistics, self.chosen, self.balance, self.unit)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""
         state = super().get_extra_state()
-        strength = torch.tensor(self.strength, dtype=torch.float64)
+        strength = torch.tensor(self.chosen, dtype=torch.float64)
         return state | {"strength": strength} if state else state
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over what was learned."""
         super().set_extra_state(state)
         if state:
-            self.strength = float(state["strength"])
+            self.chosen = float(state["strength"])
 
 
+class RandomFeatures(nn.Module):
+    """relu(x R / sqrt f), with R (f, M) standard normal from a seed: it knows no data."""
+
+    weight: Tensor
+
+    def __init__(self, width: int, count: int, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.randn((width, count), generator=generator, dtype=torch.float64)
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+        """(N, f) to (N, M)."""
+        return functional.relu(x @ self.weight.to(x) / x.shape[1] ** 0.5)
+
+
+random_features = cache(RandomFeatures)  # made once for a width, a count and a seed
+
+
+@register("random-ridge")
 class RandomFeatureRidge(Ridge):
-    """Ridge regression on relu(x R), R random and fixed: K (1 + M) + M^2 numbers for M features.
-
-    R (f, M) is standard normal, made anew from its seed whenever it is needed: it knows no data.
+    """Ridge regression on `RandomFeatures`: K (1 + M) + M^2 numbers for M features.
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
@@ -92,6 +125,8 @@ class RandomFeatureRidge(Ridge):
         strength: as for `Ridge`.
         drift: as for `Ridge`; the map is fitted between random features.
         seed: of R.
+        balance: as for `Ridge`.
+        unit: as for `Ridge`.
 
     Raises:
         ConfigError: for a width below 1.
@@ -99,7 +134,7 @@ class RandomFeatureRidge(Ridge):
     Source: McDonnell et al., *RanPAC*, NeurIPS 2023
     """
 
-    name = "random-ridge"
+    label = "random-ridge"
 
     def __init__(
         self,
@@ -108,28 +143,76 @@ class RandomFeatureRidge(Ridge):
         strength: float | None = None,
         drift: DriftName = "ridge",
         seed: int = 0,
+        balance: bool = False,
+        unit: bool = False,
     ):
-        super().__init__(on, strength, drift)
+        super().__init__(on, strength, drift, balance, unit)
         if width < 1:
             raise ConfigError(f"random features need a width of at least 1, not {width}.")
         self.width, self.seed = width, seed
 
-    def represent(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+    def representation(self, width: int) -> RandomFeatures:
         """relu(x R / sqrt f)."""
-        generator = torch.Generator().manual_seed(self.seed)
-        shape = (x.shape[1], self.width)
-        r = torch.randn(shape, generator=generator, dtype=torch.float64).to(x.device)
-        return functional.relu(x.double() @ r / x.shape[1] ** 0.5)
+        return random_features(width, self.width, self.seed)
 
 
-def solve(s: Statistics, strength: float) -> tuple[Float[Tensor, "k f"], Float[Tensor, " k"]]:
-    """(K, f) weights and (K,) intercepts of the ridge regression with one-hot targets."""
-    share = s.count / s.count.sum()
-    centre = share @ s.mean
-    gap = s.mean - centre
-    gram = s.scatter.pooled() + (gap * s.count[:, None]).T @ gap
-    scale = (strength * gram.diagonal().mean()).clamp_min(1e-12)
-    weight = torch.linalg.solve(
-        gram + scale * torch.eye(len(gram)).to(gram), (gap * s.count[:, None]).T
-    ).T
-    return weight, share - weight @ centre
+READOUTS.add("ridge", Ridge)
+
+
+@dataclass(frozen=True)
+class Gram:
+    """The normal equations of ridge regression, from which any strength is solved.
+
+    Attributes:
+        matrix: (f, f) centred Gram matrix a row.
+        products: (f, K) of the rows with the one-hot targets.
+        share: (K,) weight of each class.
+        centre: (f,) weighted mean of the rows.
+    """
+
+    matrix: Float[Tensor, "f f"]
+    products: Float[Tensor, "f k"]
+    share: Float[Tensor, " k"]
+    centre: Float[Tensor, " f"]
+
+    @staticmethod
+    def of(statistics: Statistics, balance: bool = False) -> Gram:
+        """From statistics with pooled scatter; see `Ridge` for ``balance``."""
+        met = statistics.met.to(statistics.mean)
+        share = met / met.sum() if balance else statistics.count / statistics.count.sum()
+        centre = share @ statistics.mean
+        gap = statistics.mean - centre
+        products = (gap * share[:, None]).T
+        matrix = statistics.scatter.pooled() / statistics.count.sum() + products @ gap
+        return Gram(matrix, products, share, centre)
+
+    def solve(self, strength: float, classes: Int[Tensor, " c"] | None = None) -> Linear:
+        """The regression of some classes, by all rows; None is every class."""
+        products = self.products if classes is None else self.products[:, classes]
+        share = self.share if classes is None else self.share[classes]
+        scale = (strength * self.matrix.diagonal().mean()).clamp_min(1e-12)
+        matrix = self.matrix.clone()
+        matrix.diagonal().add_(scale)
+        weight = solve_positive(matrix, products).T
+        return Linear(weight, share, self.centre)
+
+
+def unit_columns(regression: Linear) -> Linear:
+    """A regression whose class columns have length 1, and without intercepts."""
+    bias = torch.zeros_like(regression.bias)
+    return Linear(functional.normalize(regression.weight), bias, regression.centre)
+
+
+def solve_ridge(
+    statistics: Statistics, strength: float, balance: bool = False, unit: bool = False
+) -> Linear:
+    """The ridge regression of one-hot targets: (K, f) weights and (K,) intercepts about a centre.
+
+    Args:
+        statistics: with pooled scatter.
+        strength: relative to the mean of the Gram matrix's diagonal.
+        balance: see `Ridge`.
+        unit: see `Ridge`.
+    """
+    regression = Gram.of(statistics, balance).solve(strength)
+    return unit_columns(regression) if unit else regression

@@ -2,67 +2,87 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
-from holdfast.errors import ConfigError, DataError, DivergedError
-from holdfast.learner.learner import Output
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import in_float64
+from holdfast.core.output import Output
 from holdfast.metrics.calibration import fit_temperature
-from holdfast.readout.drift import FITS, DriftName, fit_drift
-from holdfast.readout.readout import Lesson, Readout, Space
-from holdfast.readout.scatter import Structure, scatter
-from holdfast.readout.statistics import Statistics
+from holdfast.metrics.conformal import conformal_sets
+from holdfast.readout.confidence import Confidence
+from holdfast.readout.decision import Decision, Masked, MinusLargest
+from holdfast.readout.held_out import FOLDS, Fold, HeldOut, one_wrong
+from holdfast.readout.readout import FitContext, Readout, Space
+from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.drift import DriftName
+from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.tracker import Tracker, check_rows
+
+MANY = 200  # classes beyond which two folds are held out in place of four
 
 
 class Streaming(Readout):
-    """A readout that is a function of `Statistics`; a subclass says of which, and scores by them.
+    """A readout that is a function of `Statistics`; a subclass says of which, and how they decide.
 
     Args:
         on: what is read: ``features``, ``hidden`` (of the projector) or ``embedding``.
         drift: how the stored statistics follow the network, see `fit_drift`; ``none`` leaves them.
-        structure: of the scatter.
+        structure: the kind of scatter.
         rank: of a ``low_rank`` scatter.
 
     Attributes:
         statistics: None before the first task.
         residuals: of the drift map of every task after the first.
-        temperature: of `probabilities`, fitted whenever a task ends.
+        confidence: temperature and what is unknown, measured on held-out rows whenever a task ends.
 
     Raises:
         ConfigError: for an unknown space, drift or structure.
     """
 
+    by_class = False  # whether a class has an unknown threshold of its own
+
     def __init__(
         self,
         on: Space = "features",
         drift: DriftName = "none",
-        structure: Structure = "none",
+        structure: ScatterKind = "none",
         rank: int = 0,
     ):
+        self.confidence = Confidence()
         super().__init__(on)
-        if drift not in (*FITS, "none"):
-            fit_drift(torch.zeros(1, 1), torch.zeros(1, 1), drift)
-        scatter(structure, 1, rank, torch.zeros(0))
-        self.drift: DriftName = drift
-        self.structure: Structure = structure
-        self.rank = rank
-        self.needs_past = drift != "none"
-        self.statistics: Statistics | None = None
+        self.tracker = Tracker(drift, structure, rank)
+        self.drift, self.structure, self.rank = drift, structure, rank
+        self.needs_past = self.tracker.follows
+        self.residuals = self.tracker.residuals
+        self._decision: Decision | None = None
 
-    def represent(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
-        """What the statistics are of: a fixed function of what is read, in float64."""
-        return x.double()
+    def representation(self, width: int) -> nn.Module:
+        """A fixed function of rows of a width, of which the statistics are."""
+        return nn.Identity()
 
     @abstractmethod
-    def score(self, x: Float[Tensor, "n m"]) -> Float[Tensor, "n k"]:
-        """(N, K) by the statistics, of represented rows; columns of classes not met do not count."""
+    def solve(self, statistics: Statistics) -> Decision:
+        """The decision by statistics."""
 
-    def read(self, out: Output) -> Float[Tensor, "n m"]:
-        """The represented rows of an output."""
-        return self.represent(self.see(out))
+    def choose(self, heldout: HeldOut) -> None:
+        """Choose what is to be chosen, by the task's rows held out."""
+
+    def strangeness(
+        self, statistics: Statistics, decision: Decision, x: Float[Tensor, "n m"]
+    ) -> Float[Tensor, " n"]:
+        """(N,) how far represented rows are from all that is known; larger is stranger."""
+        return -decision(x)[:, statistics.met].amax(1)
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """What is stored."""
+        return self.tracker.statistics
 
     @property
     def known(self) -> Statistics:
@@ -71,63 +91,160 @@ class Streaming(Readout):
             raise ConfigError(f"the readout {self.name} has learned no task yet.")
         return self.statistics
 
-    def fit(self, lesson: Lesson) -> None:
-        """Move what is stored to the present network, add the task's rows, and calibrate.
+    @property
+    def decision(self) -> Decision:
+        """How classes are decided: solved once a fit, or when it is first asked after loading."""
+        if self._decision is None:
+            self._decision = self.solve(self.known)
+        return self._decision
+
+    @property
+    def temperature(self) -> float:
+        """Of `probabilities`."""
+        return self.confidence.temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self.confidence = replace(self.confidence, temperature=value)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether rows could be held out to fit the temperature, among classes to tell apart."""
+        known = self.statistics is not None and int(self.statistics.met.sum()) > 1
+        return known and self.confidence.rows > 0
+
+    def read(self, out: Output) -> Float[Tensor, "n m"]:
+        """The represented rows of an output, in float64."""
+        rows = in_float64(self.select(out))
+        return self.representation(rows.shape[1])(rows)
+
+    def fit(self, context: FitContext) -> None:
+        """Move what is stored to the present network, add the task's rows, solve, and calibrate.
 
         Raises:
             DataError: for a class of the task that has no row.
             DivergedError: for features that are not finite.
         """
-        x, y = self.read(lesson.out), lesson.task.train.y
-        for k in lesson.task.classes:
-            if not bool((y == k).any()):
-                raise DataError(
-                    f"class {k} of task {lesson.task.index + 1} has no training example: "
-                    f"the readout {self.name} needs at least one."
-                )
-        if not bool(x.isfinite().all()):
-            raise DivergedError(
-                f"the {self.on} of task {lesson.task.index + 1} are not finite numbers: lower --lr."
-            )
-        before = self.statistics or Statistics.empty(x.shape[1], self.structure, self.rank, x)
-        if self.needs_past and self.statistics is not None and lesson.past_out is not None:
-            drift = fit_drift(self.read(lesson.past_out), x, self.drift)
-            before = before.moved(drift)
-            self.residuals.append(drift.residual)
-        self.prepare(before, x, y)
-        self.statistics = before.add(x, y, lesson.classes)
-        self.calibrate(x, y)
+        x = self.read(context.out)
+        y = context.task.train.y.to(x.device)
+        check_rows(x, y, context.task, f"the readout {self.name}", self.on)
+        past = context.past_out if self.needs_past and self.statistics is not None else None
+        before = self.tracker.moved(x, None if past is None else self.read(past))
+        most = self.measured if context.classes <= MANY else min(self.measured, 2)
+        after, before = before.add(x, y, context.classes), self.measurable(before)
+        heldout = HeldOut(before, x, y, context.classes, most)
+        rows, classes = int(after.count.sum()), int(after.met.sum())
+        stale = self.confidence.stale(rows, classes)
+        if stale:
+            self.choose(heldout)
+        self.tracker.statistics = after
+        self.forget_decision()
+        if stale:
+            self.calibrate(heldout, (rows, classes))
 
-    def prepare(self, before: Statistics, x: Tensor, y: Int[Tensor, " n"]) -> None:
-        """Choose what is to be chosen from the task's rows, before they are added."""
+    def measurable(self, statistics: Statistics) -> Statistics:
+        """Statistics to which rows are added when they are held out in turn."""
+        return statistics
 
-    def calibrate(self, x: Float[Tensor, "n m"], y: Int[Tensor, " n"]) -> None:
-        """Fit the temperature on the task's rows."""
+    @property
+    def measured(self) -> int:
+        """Folds of a task that are held out: one where a scatter a class makes each of them dear."""
+        return 1 if self.structure in ("full", "low_rank") else FOLDS
+
+    def calibrate(self, heldout: HeldOut, at: tuple[int, int]) -> None:
+        """Temperature, and what is strange, by rows held out; as before where there is none.
+
+        Args:
+            heldout: the task's rows.
+            at: rows and classes known.
+        """
         met = self.known.met.nonzero()[:, 0]
-        self.temperature = fit_temperature(self.score(x)[:, met], torch.searchsorted(met, y))
+        if heldout.folds:
+            parts = [self._measured(fold, met) for fold in heldout.folds]
+            scores, labels, raw = (torch.cat(part) for part in zip(*parts, strict=True))
+            temperature = fit_temperature(*one_wrong(scores, labels))
+            confidence, strange = self.confidence, raw
+            if self.by_class:
+                of, taken = met[labels], met[scores.argmax(1)]
+                strange = strange - confidence.shifts(strange, of, taken, heldout.place)
+                confidence = confidence.gapped(raw, of, len(self.known.count))
+            self.confidence = confidence.after(temperature, strange, at).missing(scores, labels)
+        elif not self.confidence.rows:  # nothing says how far to believe them: not far
+            spread = self.decision(heldout.x)[:, met].std(1, correction=0).mean()
+            self.temperature = float(spread) or 1.0
+
+    def _measured(self, fold: Fold, met: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores, columns and strangeness of rows held out."""
+        decision = self.solve(fold.rest)
+        strange = self.strangeness(fold.rest, decision, fold.x)
+        return fold.scores(decision)[:, met], torch.searchsorted(met, fold.y), strange
+
+    @property
+    def shift(self) -> Float[Tensor, " k"]:
+        """(K,) what is taken off the strangeness of an input by the class it is taken for."""
+        return self.confidence.shift(len(self.known.count)).to(self.known.mean)
+
+    def strange(self, out: Output) -> Float[Tensor, " n"]:
+        """(N,) how far inputs are from all that is known: `strangeness`, less their class's `shift`."""
+        x = self.read(out)
+        strange = self.strangeness(self.known, self.decision, x)
+        scores = self.decision(x).masked_fill(~self.known.met, -torch.inf)
+        return strange - self.shift[scores.argmax(1)] if self.by_class else strange
+
+    def sets(self, p: Float[Tensor, "n k"], cover: float = 0.9) -> Bool[Tensor, "n k"]:
+        """The classes of each input that hold the true one so often: split conformal sets.
+
+        They are those with 1 - p <= q, and the likeliest; see `Confidence.nominal`.
+
+        Args:
+            p: (N, K) probabilities of this readout.
+            cover: share of inputs whose set is to hold their class.
+
+        Raises:
+            ConfigError: for a share that is not between 0 and 1, or where no row could be held out.
+        """
+        sets = conformal_sets(p, self.confidence.missable(cover)) & self.known.met.to(p.device)
+        return sets.scatter(1, p.argmax(1, keepdim=True), True) if len(p) else sets
+
+    def threshold(self, rate: float = 0.05) -> float:
+        """The strangeness beyond which an input is unknown, see `Confidence.threshold`."""
+        return self.confidence.threshold(rate)
+
+    def unknown(self, out: Output, rate: float = 0.05) -> Bool[Tensor, " n"]:
+        """(N,) whether an input is too strange to be of any class; none is where nothing was measured."""
+        strange = self.strange(out)
+        if not len(self.confidence.reach):
+            return torch.zeros_like(strange, dtype=torch.bool)
+        return strange > self.threshold(rate)
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """By the statistics; a class that never came is never chosen."""
-        scores = self.score(self.read(out))
-        return scores.masked_fill(~self.known.met, -torch.inf).float()
+        scores = self.decision(self.read(out)).masked_fill(~self.known.met, -torch.inf)
+        return scores.float().to(out.features.device)
+
+    def network(self, width: int) -> nn.Module:
+        """The representation, and the decision."""
+        met = self.known.met
+        masked = [] if bool(met.all()) else [Masked(met)]
+        representation = copy.deepcopy(self.representation(width)).float()
+        return nn.Sequential(representation, self.decision.network(), *masked)
+
+    def strange_network(self) -> nn.Module | None:
+        """(N, m) rows to (N,) `strangeness`, in single precision; None if an export makes it."""
+        return MinusLargest(self.decision.network(), self.known.met)
+
+    def forget_decision(self) -> None:
+        """What is stored has changed: solve again when asked."""
+        self._decision = None
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""
-        if self.statistics is None:
-            return {}
-        residuals = [float("nan") if r is None else r for r in self.residuals]
-        return self.statistics.state() | {
-            "residuals": torch.tensor(residuals, dtype=torch.float64),
-            "temperature": torch.tensor(self.temperature, dtype=torch.float64),
-        }
+        state = self.tracker.state()
+        return state | self.confidence.state() if state else state
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over what was learned."""
-        if not state:
-            self.statistics, self.residuals[:] = None, []
-            return
-        mean = state["mean"]
-        like = Statistics.empty(mean.shape[1], self.structure, self.rank, mean)
-        self.statistics = Statistics.load(state, like)
-        self.residuals[:] = [None if r != r else r for r in state["residuals"].tolist()]
-        self.temperature = float(state["temperature"])
+        self.tracker.load(state)
+        self.forget_decision()
+        if state:
+            self.confidence = Confidence.load(state)

@@ -6,9 +6,11 @@ from typing import Literal
 
 from holdfast.loss import CrossEntropy
 from holdfast.memory import Everything, Protocol
-from holdfast.method import Method
+from holdfast.recipes.catalogue import register
+from holdfast.recipes.method import Method
 
 
+@register("finetune")
 def finetune(classes: Literal["new", "seen", "all"] = "seen") -> Method:
     """Cross-entropy on the new data alone: the lower bound that forgets.
 
@@ -20,6 +22,7 @@ def finetune(classes: Literal["new", "seen", "all"] = "seen") -> Method:
     return Method(loss=CrossEntropy(classes))
 
 
+@register("joint")
 def joint() -> Method:
     """Cross-entropy on everything seen so far: the upper bound, which stores all images.
 

@@ -7,10 +7,12 @@ from typing import Literal
 
 from holdfast.anchor import Curvature, FrameSoftmax, Quadratic, RelationDistillation
 from holdfast.learner import Frame
-from holdfast.loss import FocalCollapse, SupCon, schedule
-from holdfast.method import Method
+from holdfast.loss import FocalCollapse, SupCon, make_schedule
+from holdfast.recipes.catalogue import register
+from holdfast.recipes.method import Method
 
 
+@register("supcon")
 def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
     """Supervised contrast on the new data alone: what a contrastive loss forgets by itself.
 
@@ -21,9 +23,10 @@ def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
 
     Source: Khosla et al., Supervised contrastive learning, NeurIPS 2020
     """
-    return Method(SupCon(tau, scale), views=2, trains_head=False, dim=dim)
+    return Method(SupCon(tau, scale, dim=dim))
 
 
+@register("co2l")
 def co2l(
     tau: float = 0.1,
     scale: float = 1.0,
@@ -47,14 +50,12 @@ def co2l(
     Source: Cha, Lee, Shin, Co2L: contrastive continual learning, ICCV 2021
     """
     return Method(
-        loss=SupCon(tau, scale, average),
+        loss=SupCon(tau, scale, average, dim),
         anchors=[distill * RelationDistillation(now, past)],
-        views=2,
-        trains_head=False,
-        dim=dim,
     )
 
 
+@register("fnc2")
 def fnc2(
     tau: float = 0.1,
     scale: float = 1.0,
@@ -98,18 +99,16 @@ def fnc2(
         contrastive, WACV 2025
     """
     frame = Frame(dim, classes, frame_seed)
-    share = schedule(alpha)
+    share = make_schedule(alpha)
     soft = RelationDistillation(now, past)
     hard = RelationDistillation(prototype_now, prototype_past, keys=frame, support=support)
     return Method(
         loss=FocalCollapse(frame, tau, gamma, old_prototypes, denominator, scale, average),
         anchors=[distill * (share * soft + (1 - share) * hard)],
-        views=2,
-        trains_head=False,
-        dim=dim,
     )
 
 
+@register("fnc2_prior")
 def fnc2_prior(
     weight: float = 1.0,
     decay: float = 1.0,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from holdfast.anchor import IndirectAlignment, LogitDistillation, WeightAligning
 from holdfast.loss import CrossEntropy
-from holdfast.method import Method
+from holdfast.recipes.catalogue import register
+from holdfast.recipes.method import Method
 
 
+@register("lwf")
 def lwf(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
     """LwF: the past network's answers to the new inputs are kept, and no old image.
 
@@ -21,6 +23,7 @@ def lwf(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> 
     return Method(CrossEntropy("new"), [weight * LogitDistillation(divergence, T)])
 
 
+@register("lwf_wa")
 def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
     """LwF, whose new rows of the head are scaled to the old ones when a task ends.
 
@@ -36,6 +39,7 @@ def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") 
     return Method(CrossEntropy("new"), anchors)
 
 
+@register("ida")
 def ida(weight: float = 1.0, T: float = 10.0) -> Method:
     """IDA: the new inputs keep their places among the stored means of the old classes.
 

@@ -15,18 +15,23 @@ from holdfast.anchor import (
     Unit,
 )
 from holdfast.loss import CrossEntropy
-from holdfast.method import Method
+from holdfast.recipes.catalogue import register
+from holdfast.recipes.method import Method
 
-Step = Literal["penalty", "proximal"]
-HELD: dict[Step, type[Quadratic] | type[Proximal]] = {"penalty": Quadratic, "proximal": Proximal}
+Anchoring = Literal["penalty", "proximal"]
+ANCHORS: dict[Anchoring, type[Quadratic] | type[Proximal]] = {
+    "penalty": Quadratic,
+    "proximal": Proximal,
+}
 
 
+@register("ewc")
 def ewc(
     weight: float = 1.0,
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
-    step: Step = "penalty",
+    step: Anchoring = "penalty",
 ) -> Method:
     """Elastic weight consolidation: one quadratic a task around its weights, by their Fisher information.
 
@@ -41,16 +46,19 @@ def ewc(
     Source: Kirkpatrick et al., Overcoming catastrophic forgetting in neural networks, PNAS 2017
     """
     curvature = Curvature(fisher, likelihood=HeadSoftmax(classes))
-    return Method(CrossEntropy(classes), [HELD[step](curvature, weight, per_task=True, norm=norm)])
+    return Method(
+        CrossEntropy(classes), [ANCHORS[step](curvature, weight, per_task=True, norm=norm)]
+    )
 
 
+@register("online_ewc")
 def online_ewc(
     weight: float = 1.0,
     decay: float = 1.0,
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
-    step: Step = "penalty",
+    step: Anchoring = "penalty",
 ) -> Method:
     """Online EWC: one quadratic around the newest weights, by the decayed sum of all Fishers.
 
@@ -66,9 +74,10 @@ def online_ewc(
     Source: Schwarz et al., Progress and compress, ICML 2018
     """
     curvature = Curvature(fisher, likelihood=HeadSoftmax(classes))
-    return Method(CrossEntropy(classes), [HELD[step](curvature, weight, decay, norm=norm)])
+    return Method(CrossEntropy(classes), [ANCHORS[step](curvature, weight, decay, norm=norm)])
 
 
+@register("kfac_laplace")
 def kfac_laplace(
     weight: float = 1.0,
     decay: float = 1.0,
@@ -92,12 +101,13 @@ def kfac_laplace(
     return Method(CrossEntropy(classes), [Quadratic(curvature, weight, decay, norm=norm)])
 
 
+@register("si")
 def si(
     weight: float = 1.0,
     xi: float = 0.1,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
-    step: Step = "penalty",
+    step: Anchoring = "penalty",
 ) -> Method:
     """Synaptic intelligence: weights are held by what their moves did for the loss.
 
@@ -112,17 +122,18 @@ def si(
     Source: Zenke, Poole, Ganguli, Continual learning through synaptic intelligence, ICML 2017
     """
     path = SynapticIntelligence()
-    held = HELD[step](PathIntegral(path, xi), weight, norm=norm)
+    anchor = ANCHORS[step](PathIntegral(path, xi), weight, norm=norm)
     return Method(
-        CrossEntropy(classes), [held, path]
+        CrossEntropy(classes), [anchor, path]
     )  # in this order: the path ends after it is read
 
 
+@register("mas")
 def mas(
     weight: float = 1.0,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
-    step: Step = "penalty",
+    step: Anchoring = "penalty",
 ) -> Method:
     """Memory aware synapses: weights are held by how much they move the output.
 
@@ -135,14 +146,15 @@ def mas(
 
     Source: Aljundi et al., Memory aware synapses, ECCV 2018
     """
-    return Method(CrossEntropy(classes), [HELD[step](MemoryAware(), weight, norm=norm)])
+    return Method(CrossEntropy(classes), [ANCHORS[step](MemoryAware(), weight, norm=norm)])
 
 
+@register("l2")
 def l2(
     weight: float = 0.1,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
-    step: Step = "penalty",
+    step: Anchoring = "penalty",
 ) -> Method:
     """All weights held alike around those of the last task: what the importances must beat.
 
@@ -155,4 +167,4 @@ def l2(
 
     Source: the baseline of Kirkpatrick et al., PNAS 2017
     """
-    return Method(CrossEntropy(classes), [HELD[step](Unit(), weight, decay=0.0, norm=norm)])
+    return Method(CrossEntropy(classes), [ANCHORS[step](Unit(), weight, decay=0.0, norm=norm)])

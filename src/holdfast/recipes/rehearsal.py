@@ -7,9 +7,11 @@ from typing import Literal
 from holdfast.anchor import MatchLogits
 from holdfast.loss import CrossEntropy
 from holdfast.memory import Protocol, Reservoir
-from holdfast.method import Method
+from holdfast.recipes.catalogue import register
+from holdfast.recipes.method import Method
 
 
+@register("er")
 def er(weight: float = 1.0, forward: Literal["joint", "split"] = "joint") -> Method:
     """Experience replay: every batch rehearses as many stored images again.
 
@@ -28,6 +30,7 @@ def er(weight: float = 1.0, forward: Literal["joint", "split"] = "joint") -> Met
     return Method(loss, memory=Reservoir(200, "draw"), protocol=Protocol("buffer", 200))
 
 
+@register("der")
 def der(alpha: float = 0.3, classes: Literal["all", "seen"] = "all") -> Method:
     """DER: stored images must get the logits that were noted beside them.
 
@@ -45,6 +48,7 @@ def der(alpha: float = 0.3, classes: Literal["all", "seen"] = "all") -> Method:
     )
 
 
+@register("derpp")
 def derpp(alpha: float = 0.1, beta: float = 0.5, classes: Literal["all", "seen"] = "all") -> Method:
     """DER++: stored images must get their noted logits, and a second draw of them its labels.
 

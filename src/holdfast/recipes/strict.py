@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.anchor import FeatureDistillation, LogitDistillation
+from holdfast.anchor import FeatureDistillation, LogitDistillation, PseudoRehearsal
 from holdfast.loss import CrossEntropy, Uniformity
-from holdfast.method import Method
-from holdfast.readout import PseudoRehearsal, readout
+from holdfast.readout import build_readout
+from holdfast.recipes.catalogue import register
 from holdfast.recipes.contrastive import fnc2
+from holdfast.recipes.method import Method
 
 
+@register("lwf_strict")
 def lwf_strict(
     weight: float = 1.0,
     T: float = 2.0,
@@ -34,9 +36,10 @@ def lwf_strict(
     anchors = [weight * LogitDistillation("forward_kl", T), features * FeatureDistillation()]
     if rehearse:
         anchors.append(rehearse * PseudoRehearsal())
-    return Method(CrossEntropy("new"), anchors, readout=readout(decide))
+    return Method(CrossEntropy("new"), anchors, readout=build_readout(decide))
 
 
+@register("fnc2_strict")
 def fnc2_strict(
     tau: float = 0.1,
     scale: float = 1.0,
@@ -67,8 +70,10 @@ def fnc2_strict(
         frame_seed: rotation of the frame.
         decide: the readout, as for --readout.
 
-    Source: Dang et al., WACV 2025, with feature distillation and the readout of THEORY 9
+    Source: Dang et al., WACV 2025, with feature distillation and the readout of docs/theory.md, section 9
     """
     method = fnc2(tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed)
-    held = [features * FeatureDistillation(), uniform * Uniformity()]
-    return replace(method, anchors=[*method.anchors, *held], readout=readout(decide, method.frame))
+    more = [features * FeatureDistillation(), uniform * Uniformity()]
+    return replace(
+        method, anchors=[*method.anchors, *more], readout=build_readout(decide, method.frame)
+    )

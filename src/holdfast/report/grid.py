@@ -19,7 +19,7 @@ from matplotlib.text import Text
 
 from holdfast.metrics.accuracy import Accuracy
 from holdfast.report.table import figures, finished, label, percent, plain, shorten, task_names
-from holdfast.result import Result
+from holdfast.train.result import Result
 
 DPI = 150
 MANY = 40  # with more tasks, a picture is read by its colours and names only some of them

@@ -11,8 +11,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from holdfast.events import Epoch, Event, TaskDone
 from holdfast.report.table import ACCENT, clock, percent, shorten, task_names
+from holdfast.train.events import Epoch, Event, TaskDone
 
 Mode = Literal["bar", "lines", "quiet"]
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from holdfast.memory.meter import Holdings
 from holdfast.metrics.accuracy import Accuracy
-from holdfast.result import Result
+from holdfast.train.result import Result
 
 ACCENT = "cyan"
 
@@ -251,9 +251,9 @@ def size(count: int) -> str:
     return f"{amount:.{int(amount < 10 and units[0] != 'bytes')}f} {units[0]}"
 
 
-def kept(held: Holdings) -> str:
+def kept(holdings: Holdings) -> str:
     """The memory meter in words; the past network is named apart, for it is a model and not data."""
-    images = f"{held.images:,} image{'s' * (held.images != 1)}"
-    weights = f"{held.past_floats:,} weights ({size(held.past_bytes)}), named apart"
-    past = f"past network {weights}" if held.past_floats else "no past network"
-    return f"{images}, {held.floats:,} statistics ({size(held.bytes)}); {past}"
+    images = f"{holdings.images:,} image{'s' * (holdings.images != 1)}"
+    weights = f"{holdings.past_floats:,} weights ({size(holdings.past_bytes)}), named apart"
+    past = f"past network {weights}" if holdings.past_floats else "no past network"
+    return f"{images}, {holdings.floats:,} statistics ({size(holdings.bytes)}); {past}"

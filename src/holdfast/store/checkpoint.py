@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast.store import tree
+from holdfast.core.errors import StoreError
 
 SHARE = 0.05  # of the time, at most, goes into writing
 
@@ -29,7 +29,10 @@ class Checkpoint:
 
     def read(self) -> Any:
         """The state, None where there is no file (StoreError for a damaged one)."""
-        return tree.read(self.path) if self.path.exists() else None
+        self._refuse_link()
+        from holdfast.store import serialize  # brings torch, which who reads an index does not need
+
+        return serialize.read(self.path) if self.path.exists() else None
 
     def offer(self, state: Callable[[], Any], must: bool = False) -> bool:
         """Write a state if it is affordable, or if it must be; says whether it was written.
@@ -37,13 +40,20 @@ class Checkpoint:
         Raises:
             StoreError: if the disk does not take it; the former state stays.
         """
+        from holdfast.store import serialize
+
+        self._refuse_link()
         started = time.perf_counter()
         if not must and self.spent + self.last > self.share * (started - self.begun):
             return False
-        tree.write(self.path, state())
+        serialize.write(self.path, state())
         self.last = time.perf_counter() - started
         self.spent += self.last
         return True
+
+    def _refuse_link(self) -> None:
+        if self.path.is_symlink():
+            raise StoreError(f"{self.path} is a link, and links are not followed: remove it.")
 
     def remove(self) -> None:
         """It is not needed any more."""

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from holdfast.errors import ConfigError
-from holdfast.events import Epoch, Event
-from holdfast.report.grid import matrix_picture, retention_picture
-from holdfast.result import Result
-from holdfast.resume import State
+from holdfast.core.errors import ConfigError
+from holdfast.store.atomic import atomic_write
 from holdfast.store.checkpoint import Checkpoint
-from holdfast.store.whole import whole
+from holdfast.train.events import Epoch, Event
+from holdfast.train.result import Result
+from holdfast.train.state import State
 
 
 def make_folder(path: Path, exist_ok: bool) -> None:
@@ -73,8 +72,8 @@ class RunFolder:
         if any(self.path.iterdir()) and not _is_run(self.path):
             raise ConfigError(f"{self.path} holds no run, so --resume leaves it alone.")
         if (self.path / "result.json").exists():
-            found = json.loads((self.path / "result.json").read_text())
-            self.complete = found.get("status") == "complete"
+            result = json.loads((self.path / "result.json").read_text())
+            self.complete = result.get("status") == "complete"
         if self.complete:
             self.checkpoint.remove()
         self.state = None if self.complete else self.checkpoint.read()
@@ -85,7 +84,7 @@ class RunFolder:
         if not self.complete and log.exists():
             lines = log.read_text().splitlines(keepends=True)
             kept = [line for line in lines if _before(line, place["task"], place["epochs"])]
-            whole(log, lambda to: to.write_text("".join(kept)))
+            atomic_write(log, lambda to: to.write_text("".join(kept)))
 
     def keep(self, state: Callable[[], State], must: bool = False) -> None:
         """Write where the run stands, if it must be or costs little (`Checkpoint`)."""
@@ -98,7 +97,7 @@ class RunFolder:
                 log.write(json.dumps(_line(event)) + "\n")
             return
         weights = {name: t.contiguous() for name, t in event.learner.state_dict().items()}
-        whole(self.path / "learner.safetensors", lambda to: save_file(weights, to))
+        atomic_write(self.path / "learner.safetensors", lambda to: save_file(weights, to))
         self.result(event.result)
         if event.result.status == "complete":
             self.checkpoint.remove()
@@ -106,9 +105,11 @@ class RunFolder:
     def result(self, result: Result) -> None:
         """Write the pictures, once there is a figure to draw, and then result.json."""
         if result.tasks:
-            whole(self.path / "matrix.png", lambda to: matrix_picture(result, to))
-            whole(self.path / "retention.png", lambda to: retention_picture(result, to))
-        whole(self.path / "result.json", lambda to: to.write_text(result.to_json()))
+            from holdfast.report.grid import matrix_picture, retention_picture  # matplotlib
+
+            atomic_write(self.path / "matrix.png", lambda to: matrix_picture(result, to))
+            atomic_write(self.path / "retention.png", lambda to: retention_picture(result, to))
+        atomic_write(self.path / "result.json", lambda to: to.write_text(result.to_json()))
 
 
 def _is_run(path: Path) -> bool:
@@ -120,8 +121,8 @@ def _is_run(path: Path) -> bool:
 def _before(line: str, task: int, epochs: int) -> bool:
     """Whether a line of the log, perhaps half written, tells of an epoch before a place."""
     try:
-        told = json.loads(line)
-        return line.endswith("\n") and (told["task"], told["epoch"]) < (task, epochs)
+        entry = json.loads(line)
+        return line.endswith("\n") and (entry["task"], entry["epoch"]) < (task, epochs)
     except (ValueError, KeyError, TypeError):
         return False
 
@@ -146,13 +147,13 @@ def stopped(recipe: str, stream: str, protocol: str, root: Path = Path("runs")) 
     """
     names = _names(recipe, stream, protocol, root)
     taken = list(itertools.takewhile(Path.exists, names))
-    held = [path for path in taken if (path / "checkpoint.safetensors").exists()]
-    if not held:
+    resumable = [path for path in taken if (path / "checkpoint.safetensors").exists()]
+    if not resumable:
         first = next(_names(recipe, stream, protocol, root))
         raise ConfigError(
             f"no stopped run is at {first}: name its folder with --out, or start one."
         )
-    return held[-1]
+    return resumable[-1]
 
 
 def _names(recipe: str, stream: str, protocol: str, root: Path) -> Iterator[Path]:

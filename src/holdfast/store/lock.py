@@ -1,39 +1,48 @@
-"""One writer at a time: a lock that the system releases when its holder dies."""
+"""One writer at a time: a lock that the system releases when the process that has it dies."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from holdfast.errors import StoreError
+from filelock import FileLock, Timeout
+
+from holdfast.core.errors import StoreError
 
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file inside the block.
+    """Have a lock file inside the block.
 
     Args:
-        path: of the lock file; it stays when the lock is released.
+        path: of the lock file; it stays when the lock is released. Beside it, ``NAME.pid`` says which
+            process has it.
         what: is locked, for the message.
 
     Raises:
-        StoreError: if another process holds it, naming that process.
+        StoreError: if another process has it, naming that process; or if the path is a link.
     """
-    import fcntl  # POSIX alone has it
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    if path.is_symlink():
+        raise StoreError(f"{path} is a link: remove it, a lock is a file of its own.")
+    process = path.with_name(f"{path.name}.pid")
+    lock = FileLock(path, timeout=0, thread_local=False)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            raise StoreError(
-                f"{what} is being updated by another process ({holder}): wait until it has finished."
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        lock.acquire()
+    except Timeout:
+        number = "unknown"
+        with suppress(OSError):
+            number = process.read_text().strip() or number
+        raise StoreError(
+            f"{what} is being updated by another process ({number}): wait until it has finished."
+        ) from None
+    try:
+        with suppress(OSError):  # it is only told: a full disk is found where it matters
+            process.unlink(missing_ok=True)  # never write through a link
+            process.write_bytes(f"{os.getpid()}\n".encode())
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):
+            process.unlink(missing_ok=True)
+        lock.release()

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import StoreError
+from holdfast.core.errors import StoreError
 
 FORMAT = 1  # of model folders; raised when a file of an earlier one cannot be read as it stands
 LARGEST = 16 * 2**20  # bytes of a JSON file
@@ -59,14 +60,29 @@ class Manifest:
         Raises:
             StoreError: for a damaged or strange file, naming it.
         """
-        found = read_json(path, sha256)
-        unknown = found.keys() - {f.name for f in cls.__dataclass_fields__.values()}
-        if unknown or not isinstance(found.get("files"), dict) or set(found["files"]) != {STATE}:
+        data = read_json(path, sha256)
+        unknown = data.keys() - {f.name for f in cls.__dataclass_fields__.values()}
+        if unknown or not isinstance(data.get("files"), dict) or set(data["files"]) != {STATE}:
             raise StoreError(f"{path} names other files or fields than a model of format 1 has.")
         try:
-            return cls(**found)
+            return cls(**data)
         except TypeError as error:
             raise StoreError(f"{path} lacks what a manifest has ({error}).") from None
+
+
+def classes_of(
+    labels: Iterable[Any], parent: Manifest | None, version: int, renamed: Mapping[Any, Any]
+) -> list[dict[str, Any]]:
+    """The classes of a manifest: each with the version that brought it, by whatever name.
+
+    Args:
+        labels: in order of arrival.
+        parent: of the version before, if any.
+        version: this one.
+        renamed: former names of labels.
+    """
+    before = {e["name"]: e["version"] for e in (parent.classes if parent else ())}
+    return [{"name": n, "version": before.get(renamed.get(n, n), version)} for n in labels]
 
 
 @dataclass
@@ -93,12 +109,12 @@ class Index:
     @classmethod
     def read(cls, path: Path) -> Index:
         """The index of a folder (StoreError for a damaged one)."""
-        found = read_json(path)
-        if found.pop("sha256", None) != _self_digest(found):
+        data = read_json(path)
+        if data.pop("sha256", None) != _self_digest(data):
             raise StoreError(f"{path} is damaged: its content is not what was written.")
-        found.pop("format")
+        data.pop("format")
         try:
-            index = cls(**found)
+            index = cls(**data)
             versions = {int(v) for v in index.manifests}
         except (TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"{path} is no index of a model ({error}).") from None
@@ -120,16 +136,16 @@ def read_json(path: Path, sha256: str | None = None) -> dict[str, Any]:
     if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
         raise StoreError(f"{path} is damaged: it is not the file that was written.")
     try:
-        found = json.loads(raw)
+        data = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: it is no JSON ({str(error)[:80]}).") from None
-    if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+    if not isinstance(data, dict) or not isinstance(data.get("format"), int):
         raise StoreError(f"{path} is no file of holdfast: it states no format.")
-    if found["format"] != FORMAT:
-        newer = found["format"] > FORMAT
+    if data["format"] != FORMAT:
+        newer = data["format"] > FORMAT
         hint = "update holdfast to read it" if newer else "no version of holdfast wrote that"
-        raise StoreError(f"{path} has format {found['format']}, and this reads {FORMAT}: {hint}.")
-    return found
+        raise StoreError(f"{path} has format {data['format']}, and this reads {FORMAT}: {hint}.")
+    return data
 
 
 def plain_bytes(path: Path, largest: int) -> bytes:
@@ -144,13 +160,33 @@ def plain_bytes(path: Path, largest: int) -> bytes:
 def check_plain(path: Path, largest: int | None = None) -> None:
     """Refuse what is missing, a link, a device or larger than allowed (StoreError naming the file)."""
     try:
-        found = os.lstat(path)
+        data = os.lstat(path)
     except OSError as error:
         raise StoreError(f"{path} is missing ({error.strerror}).") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(data.st_mode):
         raise StoreError(f"{path} is no plain file, and links are not followed.")
-    if largest is not None and found.st_size > largest:
-        raise StoreError(f"{path} has {found.st_size:,} bytes, more than the {largest:,} allowed.")
+    if largest is not None and data.st_size > largest:
+        raise StoreError(f"{path} has {data.st_size:,} bytes, more than the {largest:,} allowed.")
+
+
+def refuse_links(root: Path, *places: Path) -> None:
+    """Refuse links below a folder, on the way to places in it, for reading and for writing.
+
+    The folder itself, and what is above it, may be reached through links: that is the user's choice.
+    Everything inside is the model's own, and could otherwise be led anywhere.
+
+    Raises:
+        StoreError: naming the first link.
+    """
+    for place in places:
+        inside = place.relative_to(root).parts
+        for depth in range(1, len(inside) + 1):
+            part = root.joinpath(*inside[:depth])
+            if part.is_symlink():
+                raise StoreError(
+                    f"{part} is a link and no plain file or folder: links in a model are not followed, put "
+                    "what it leads to in its place."
+                )
 
 
 def _self_digest(content: dict[str, Any]) -> str:

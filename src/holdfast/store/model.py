@@ -4,8 +4,10 @@
     MODEL/versions/0001/manifest.json       what it is, and its files' hashes
     MODEL/versions/0001/state.safetensors   weights and statistics
     MODEL/update.safetensors                where an update stands that is not finished
+    MODEL/features.cache/                   features of its images, until it is finished
 
-No file is executed, no link followed, and every file's hash is checked before it is used.
+No file is executed, no link inside is followed (the folder itself may be reached by one), and every
+file's hash is checked before it is used.
 """
 
 from __future__ import annotations
@@ -13,20 +15,36 @@ from __future__ import annotations
 import shutil
 import uuid
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from holdfast.continual import Continual
-from holdfast.errors import ConfigError, StoreError
-from holdfast.memory.meter import Holdings, measure
-from holdfast.result import environment
-from holdfast.store import tree
-from holdfast.store.blueprint import Blueprint
+from holdfast.core.errors import ConfigError, StoreError
+from holdfast.core.settings import Machine
+from holdfast.store.atomic import atomic_write, sync
 from holdfast.store.checkpoint import Checkpoint
 from holdfast.store.lock import locked
-from holdfast.store.manifest import STATE, Index, Manifest, check_plain
-from holdfast.store.whole import sync, whole
+from holdfast.store.manifest import (
+    STATE,
+    Index,
+    Manifest,
+    check_plain,
+    classes_of,
+    refuse_links,
+)
+from holdfast.store.notes import libraries, now, stored
+
+if TYPE_CHECKING:  # who reads the history of a model needs no learner, nor torch
+    from holdfast.train.blueprint import Blueprint
+    from holdfast.train.continual import Continual
+
+NAMES = (
+    "current.json",
+    "versions",
+    "update.safetensors",
+    "features.cache",
+    ".lock",
+    ".lock.pid",
+)  # in its folder
 
 
 class ModelFolder:
@@ -43,12 +61,13 @@ class ModelFolder:
         self.path = Path(path)
         self._index = self.path / "current.json"
         self.checkpoint = Checkpoint(self.path / "update.safetensors")
+        self.features = self.path / "features.cache"
+        refuse_links(self.path, *map(self.path.joinpath, NAMES))
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is a file: a model is a folder.")
-        ours = {"current.json", "versions", "update.safetensors", ".lock"}
         if self.path.exists() and not self.exists:
             strange = [
-                p.name for p in self.path.iterdir() if p.name not in ours and p.suffix != ".part"
+                p.name for p in self.path.iterdir() if p.name not in NAMES and p.suffix != ".part"
             ]
             if strange:
                 raise ConfigError(
@@ -65,6 +84,7 @@ class ModelFolder:
     def lock(self) -> AbstractContextManager[None]:
         """For those who write: one at a time (StoreError for the second, naming the first)."""
         self.path.mkdir(parents=True, exist_ok=True)
+        refuse_links(self.path, *map(self.path.joinpath, NAMES))
         return locked(self.path / ".lock", str(self.path))
 
     def index(self) -> Index:
@@ -94,27 +114,33 @@ class ModelFolder:
             known = ", ".join(index.manifests)
             raise ConfigError(f"{self.path} has no version {number}: its versions are {known}.")
         path = self._folder(number) / "manifest.json"
-        found = Manifest.read(path, index.manifests[str(number)])
-        if (found.model, found.version) != (index.model, number):
+        manifest = Manifest.read(path, index.manifests[str(number)])
+        if (manifest.model, manifest.version) != (index.model, number):
             raise StoreError(f"{path} belongs to another model or version.")
-        return found
+        return manifest
 
     def load(self, version: int | None = None, device: str = "auto") -> tuple[Continual, Manifest]:
         """The learner of a version, and what it is.
 
         Raises:
             StoreError: naming the file that is missing, damaged or does not fit.
+            PluginError: for a part from outside that the user has not named.
+            ConfigError: for a device that is not there.
         """
+        from holdfast.store import serialize, untrusted
+        from holdfast.train.blueprint import Blueprint
+
         manifest = self.manifest(version)
-        path, told = self._folder(manifest.version) / STATE, manifest.files[STATE]
+        path, listed = self._folder(manifest.version) / STATE, manifest.files[STATE]
         check_plain(path)
-        if path.stat().st_size != told.get("bytes") or tree.sha256(path) != told.get("sha256"):
+        size, sha256 = listed.get("bytes"), listed.get("sha256")
+        if path.stat().st_size != size or serialize.sha256(path) != sha256:
             raise StoreError(f"{path} is damaged: it is not the file that was written.")
+        Machine(device).fabric()  # a device that is not there is no fault of the file
         try:
             blueprint = Blueprint.from_data(manifest.blueprint)
-            blueprint.require(tree.shapes(path, "learner"))
-            core = blueprint.build(device)
-            core.restore(tree.read(path) | {"identity": core.identity})
+            core = untrusted.build(blueprint, serialize.shapes(path, "learner"), device, size)
+            core.restore(untrusted.whole_state(serialize.read(path), core, blueprint))
         except StoreError:
             raise
         except Exception as error:  # a file that was made to deceive may fail in any way
@@ -124,17 +150,28 @@ class ModelFolder:
             ) from error
         return core, manifest
 
-    def publish(self, core: Continual, blueprint: Blueprint, update: dict[str, Any]) -> Manifest:
+    def publish(
+        self, core: Continual, blueprint: Blueprint, update: dict[str, Any], did: str = "learned"
+    ) -> Manifest:
         """Make a learner the next version and the one in use; to be called with the lock held.
+
+        Args:
+            core: the learner.
+            blueprint: what it was made from.
+            update: notes on how it came about; ``renamed`` maps new names of classes to old ones.
+            did: what was done, for the history.
 
         Raises:
             StoreError: if it cannot be written; then nothing has changed.
         """
+        from holdfast.store.serialize import sha256
+
         if not self.exists and not self._index.exists():  # so that a lost index is told from none
-            whole(self._index, lambda to: to.write_text(Index(uuid.uuid4().hex).to_text()))
+            atomic_write(self._index, lambda to: to.write_text(Index(uuid.uuid4().hex).to_text()))
         index = self.index()
-        version = 1 + max(map(int, index.manifests), default=0)
-        staged = self.path / "versions" / f".{version:04d}.part"
+        version = 1 + max((0, *map(int, index.manifests), *(e["version"] for e in index.events)))
+        staged = self._folder(version).with_name(f".{version:04d}.part")
+        refuse_links(self.path, staged)
         parent = self.manifest() if index.current else None
         try:
             manifest = self._stage(staged, core, blueprint, update, index, version, parent)
@@ -143,8 +180,8 @@ class ModelFolder:
                 shutil.rmtree(place)
             staged.rename(place)
             sync(place.parent)
-            index.manifests[str(version)] = tree.sha256(place / "manifest.json")
-            self._point(index, version, "learned")
+            index.manifests[str(version)] = sha256(place / "manifest.json")
+            self._point(index, version, did)
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written ({error.strerror or error}): "
@@ -175,12 +212,15 @@ class ModelFolder:
             return self.manifest()
 
     def _folder(self, version: int) -> Path:
-        return self.path / "versions" / f"{version:04d}"
+        """The folder of a version (StoreError for a link on the way to it)."""
+        place = self.path / "versions" / f"{version:04d}"
+        refuse_links(self.path, place)
+        return place
 
     def _point(self, index: Index, version: int, did: str) -> None:
         index.current = version
         index.events.append({"at": now(), "did": did, "version": version})
-        whole(self._index, lambda to: to.write_text(index.to_text()))
+        atomic_write(self._index, lambda to: to.write_text(index.to_text()))
 
     def _stage(
         self,
@@ -193,49 +233,32 @@ class ModelFolder:
         parent: Manifest | None,
     ) -> Manifest:
         """All files of a version, in a folder that nobody reads."""
+        from holdfast.store import serialize, untrusted
+
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
-        tree.write(staged / STATE, core.state())
-        brought = [] if parent is None else parent.classes
-        fresh = [{"name": n, "version": version} for n in core.labels[len(brought) :]]
-        held = stored(core)
+        serialize.write(staged / STATE, untrusted.stored_state(core, blueprint))
         manifest = Manifest(
             model=index.model,
             version=version,
             parent=0 if parent is None else parent.version,
             created=now(),
             blueprint=blueprint.named(core).to_data(),
-            classes=[*brought, *fresh],
+            classes=classes_of(core.labels, parent, version, update.get("renamed", {})),
             input={
                 "shape": list(core.learner.shape),
                 "mean": core.learner.mean.tolist(),
                 "std": core.learner.std.tolist(),
             },
-            stored={
-                "images": held.images,
-                "floats": held.floats,
-                "bytes": held.bytes,
-                "past_network_floats": held.past_floats,
-            },
+            stored=stored(core),
             update=update,
-            libraries=environment(),
+            libraries=libraries(),
             files={
                 STATE: {
-                    "sha256": tree.sha256(staged / STATE),
+                    "sha256": serialize.sha256(staged / STATE),
                     "bytes": (staged / STATE).stat().st_size,
                 }
             },
         )
-        whole(staged / "manifest.json", lambda to: to.write_text(manifest.to_text()))
+        atomic_write(staged / "manifest.json", lambda to: to.write_text(manifest.to_text()))
         return manifest
-
-
-def stored(core: Continual) -> Holdings:
-    """What a learner keeps of its data, by every one of its readouts."""
-    parts = [*core.method.objectives, *core.method.rules, *core.readouts.values(), core.memory]
-    return measure({"parts": parts}, core.past or core.before)
-
-
-def now() -> str:
-    """The time, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,14 +13,14 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from holdfast.errors import ConfigError
-from holdfast.events import Epoch
-from holdfast.result import peak_memory
-from holdfast.resume import refuse_other
-from holdfast.settings import Training
-from holdfast.store.blueprint import Blueprint
+from holdfast.core.errors import ConfigError
 from holdfast.store.manifest import Manifest
 from holdfast.store.model import ModelFolder
+from holdfast.train.blueprint import Blueprint
+from holdfast.train.continual import Continual
+from holdfast.train.events import Epoch
+from holdfast.train.identity import FORMAT, refuse_other
+from holdfast.train.result import peak_memory
 
 
 class Update:
@@ -32,6 +33,8 @@ class Update:
         blueprint: of a new model; of one that exists only its training counts.
         device: auto, cpu, cuda or mps.
         resume: go on with the update that was stopped.
+        core: the learner of the version in use, or of a new model, where the caller has it; it learns.
+        base: the version that it was loaded from.
 
     Attributes:
         core: what learns.
@@ -52,20 +55,23 @@ class Update:
         blueprint: Blueprint,
         device: str = "auto",
         resume: bool = False,
+        core: Continual | None = None,
+        base: Manifest | None = None,
     ):
         self.folder, self.x, self.labels, self.resumed = folder, x, list(labels), 0
         self.base: Manifest | None = None
         if folder.exists:
-            self.core, self.base = folder.load(device=device)
-            blueprint = replace(
-                Blueprint.from_data(self.base.blueprint), training=blueprint.training
-            )
-            self.core.training = blueprint.training
-            self.core.identity["training"] = self.core.identify()["training"]
+            self.core, self.base = (core, base) if core and base else folder.load(device=device)
+            former = Blueprint.from_data(self.base.blueprint)
+            setup = replace(former.setup, training=blueprint.setup.training)
+            levels = former.levels or blueprint.levels
+            blueprint = replace(former, setup=setup, levels=levels)
+            self.core.train_as(setup.training)
         else:
-            self.core = blueprint.build(device)
-        self.blueprint, self.start = blueprint, self.core.done
+            self.core = core or blueprint.build(device)
+        self.blueprint, self.start = blueprint, self.core.progress.task
         self.identity = {
+            "format": FORMAT,
             "version": self.base.version if self.base else 0,
             "images": fingerprint(x, labels),
             "model": blueprint.to_data(),
@@ -84,9 +90,9 @@ class Update:
         """Drop the checkpoint of an update that was published before it could be removed."""
         if not self._waiting or self.base is None:
             return
-        found = self.folder.checkpoint.read()["identity"]
+        stopped = self.folder.checkpoint.read()["identity"]
         last = (self.base.parent, self.base.update.get("fingerprint"))
-        if (found["version"], found["images"]) == last:
+        if (stopped["version"], stopped["images"]) == last:
             self.folder.checkpoint.remove()
 
     def _take_up(self, resume: bool) -> None:
@@ -99,12 +105,12 @@ class Update:
         if state is not None:
             refuse_other(self.identity, state["identity"])
             self.core.restore(state["core"])
-            self.resumed = self.core.epochs
+            self.resumed = self.core.progress.epochs
 
     @property
     def learned(self) -> bool:
         """Whether nothing is left but to publish."""
-        return self.core.done > self.start
+        return self.core.progress.task > self.start
 
     def learn(self) -> Iterator[Epoch]:
         """Learn the task, epoch by epoch.
@@ -113,7 +119,7 @@ class Update:
             DivergedError: when a loss term stops being finite; the version in use stays as it is.
         """
         if not self.learned:
-            yield from self.core.learn(self.core.arrive(self.x, self.labels))
+            yield from self.core.epochs(self.core.arrive(self.x, self.labels))
 
     def keep(self, must: bool = False) -> None:
         """Write where the update stands, if it must be or costs little (`Checkpoint`)."""
@@ -124,26 +130,29 @@ class Update:
     def publish(self, notes: dict[str, Any]) -> Manifest:
         """Make it the version in use; the checkpoint is not needed any more."""
         notes = notes | {"fingerprint": self.identity["images"]}
-        made = self.folder.publish(self.core, self.blueprint, notes)
+        manifest = self.folder.publish(self.core, self.blueprint, notes)
         self.folder.checkpoint.remove()
-        return made
+        shutil.rmtree(self.folder.features, ignore_errors=True)
+        return manifest
 
     def residual(self) -> float | None:
         """Share of the features' drift that the map of the old statistics left; None without a map."""
-        found = getattr(self.core.readouts[self.core.readout], "residuals", [])
-        return found[-1] if found and self.start else None
+        residuals = self.core.readouts[self.core.readout].residuals
+        return residuals[-1] if residuals and self.start else None
 
     def estimate(self) -> tuple[float, int]:
         """Seconds and bytes that learning will take, from two batches learned by a copy."""
-        training = self.core.training
-        if self.learned:
+        training = self.core.setup.training
+        frozen = self.learned or not self.core.method.trains(self.start)
+        if frozen or self.core.arrive(self.x, self.labels).few:
             return 0.0, peak_memory(self.core.fabric.device)
         few = torch.linspace(0, len(self.x) - 1, min(training.batch, len(self.x))).long()
         trial = copy.deepcopy(self.core)
-        trial.epochs, trial.momenta = 0, None
-        trial.training = replace(training, epochs=2, first_epochs=2)
+        trial.progress, trial.pending = replace(trial.progress, epochs=0, begun=""), None
+        trial.train_as(replace(training, epochs=2, first_epochs=2))
         task = trial.arrive(self.x[few], [self.labels[i] for i in few.tolist()])
-        last = [epoch.seconds for epoch in trial.learn(task)][-1]
+        task = replace(task, few=0)
+        last = [epoch.seconds for epoch in trial.epochs(task)][-1]
         left = training.epochs_of(self.start) - self.resumed
         seconds = last * -(-len(self.x) // training.batch) * left
         return seconds, peak_memory(self.core.fabric.device)
@@ -154,8 +163,3 @@ def fingerprint(x: Tensor, labels: Sequence[str]) -> str:
     total = hashlib.sha256(f"{tuple(x.shape)}{x.dtype}{list(labels)}".encode())
     total.update(x.contiguous().numpy().tobytes())
     return total.hexdigest()
-
-
-def training_for(training: Training, **given: float) -> Training:
-    """A training with what was given (not 0) in place of its own numbers."""
-    return replace(training, **{name: value for name, value in given.items() if value})

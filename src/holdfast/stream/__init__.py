@@ -1,36 +1,34 @@
 """Where tasks come from: sources, cuts, rows and views."""
 
-from holdfast.stream.arrival import Label, arrival
-from holdfast.stream.augment import Augment, to_float, views
-from holdfast.stream.rows import Rows, cat
-from holdfast.stream.sets import AUGMENTS, suited, views_named
-from holdfast.stream.source import (
-    Source,
-    digits,
-    from_arrays,
-    from_path,
-    limit,
-    load,
-    source,
-    validation,
-)
+from holdfast.core.numerics import to_float
+from holdfast.core.rows import Rows, cat
+from holdfast.stream.augment import Augment, views
+from holdfast.stream.catalogue import SOURCES, from_path, load, open_source, peek_shape, register
+from holdfast.stream.folder import read_folder, read_images
+from holdfast.stream.labelled import list_labelled, read_labelled
+from holdfast.stream.labels import Label
+from holdfast.stream.listed import LabelledImages, Listed
+from holdfast.stream.sets import VIEWS, suited, views_named
+from holdfast.stream.source import Source, digits, from_arrays, limit, validation
 from holdfast.stream.split import (
     class_incremental,
     domain_incremental,
     instance_incremental,
     make_stream,
 )
-from holdfast.stream.task import Stream, Task
+from holdfast.stream.task import Stream, Task, make_task
 
 __all__ = [
-    "AUGMENTS",
+    "SOURCES",
+    "VIEWS",
     "Augment",
     "Label",
+    "LabelledImages",
+    "Listed",
     "Rows",
     "Source",
     "Stream",
     "Task",
-    "arrival",
     "cat",
     "class_incremental",
     "digits",
@@ -39,9 +37,16 @@ __all__ = [
     "from_path",
     "instance_incremental",
     "limit",
+    "list_labelled",
     "load",
     "make_stream",
-    "source",
+    "make_task",
+    "open_source",
+    "peek_shape",
+    "read_folder",
+    "read_images",
+    "read_labelled",
+    "register",
     "suited",
     "to_float",
     "validation",

@@ -9,15 +9,21 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from holdfast.errors import ConfigError, DataError
+from holdfast.core.errors import ConfigError, DataError
+
+LARGEST = 1e300  # of a feature: leaves room for differences and means in float64
 
 
 def inputs(values: ArrayLike | Tensor, where: str) -> np.ndarray:
-    """Images as (N, C, H, W) uint8, feature vectors as (N, D) float32; always a copy.
+    """Images as (N, C, H, W) uint8, feature vectors as (N, D) float; always a copy.
+
+    Features that come in float64, or in integers of 32 bits and more, are kept in float64: they may
+    lie so far from zero (times, identities) that float32 would drop what tells them apart. The
+    learner standardises them in float64. All others are kept in float32.
 
     Args:
         values: (N, C, H, W), (N, H, W, C) or (N, H, W) pixels with 1 or 3 channels, uint8 or
-            float in [0, 1]; or (N, D) features.
+            float in [0, 1]; or (N, D) features of at most 1e300.
         where: what to call the array in an error.
 
     Raises:
@@ -34,10 +40,13 @@ def inputs(values: ArrayLike | Tensor, where: str) -> np.ndarray:
         raise DataError(f"{where} is empty, its shape is {x.shape}: at least one row is needed.")
     if x.ndim > 2:
         return _pixels(_channels_first(x, where), where)
-    with np.errstate(over="ignore"):
-        features = x.astype(np.float32)
-    _finite(features, where)
-    return features
+    _finite(x, where)
+    wide = x.dtype.itemsize > (2 if x.dtype.kind in "iu" else 4)
+    row = _first(np.abs(x) > LARGEST) if wide and x.dtype.kind == "f" else None
+    if row is not None:
+        size = f"{np.abs(x[row]).max():.4g}"
+        raise DataError(f"{where}: row {row} holds {size}, in size beyond {LARGEST:g}: rescale it.")
+    return x.astype(np.float64 if wide else np.float32)
 
 
 def number(
@@ -69,9 +78,9 @@ def number(
     for column, table in zip(labels, where):
         row = _first(~np.isin(column, list(place)))
         if row is not None:
-            given = f"the {len(names)} names are {', '.join(names[:20])}"
+            named = f"the {len(names)} names are {', '.join(names[:20])}"
             raise DataError(
-                f"{table}: the label {column[row]!s} of row {row} has no name: {given}."
+                f"{table}: the label {column[row]!s} of row {row} has no name: {named}."
             )
     numbered = [[place[label] for label in column.tolist()] for column in labels]
     return [np.array(column, np.int64) for column in numbered], tuple(names)
@@ -175,9 +184,9 @@ def _pixels(x: np.ndarray, where: str) -> np.ndarray:
     real = x.dtype.kind in "bf"
     row = _first((x < 0) | (x > (1 if real else 255)))
     if row is not None:
-        found = f"{where}: row {row} has pixels from {x[row].min()} to {x[row].max()}"
+        values_in = f"{where}: row {row} has pixels from {x[row].min()} to {x[row].max()}"
         right = "float pixels must lie in [0, 1]" if real else "integer pixels must lie in 0..255"
-        raise DataError(f"{found}: {right} (or be uint8).")
+        raise DataError(f"{values_in}: {right} (or be uint8).")
     scaled = np.rint(x * np.float32(255)) if real else x
     return np.array(scaled, dtype=np.uint8, order="C")
 
@@ -195,9 +204,9 @@ def _labels(values: ArrayLike | Tensor, where: str) -> np.ndarray:
         return y.astype(str)
     if y.dtype.kind not in "buif":
         raise DataError(f"{where} holds values of type {y.dtype}: labels are integers or strings.")
-    row = _first(~(np.isfinite(y) & (y == np.floor(y)) & (y >= 0)))
+    row = _first(~(np.isfinite(y) & (y == np.floor(y)) & (y >= 0) & (y < 2**63)))
     if row is not None:
-        right = "labels must be integers from 0 on, or strings"
+        right = "labels must be integers from 0 to 2^63 - 1, or strings"
         raise DataError(f"{where}: the label of row {row} is {y[row]}: {right}.")
     return y.astype(np.int64)
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
-from holdfast.errors import ConfigError, DataError
-from holdfast.stream.rows import Rows
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import to_float
+from holdfast.core.rows import Rows
 
 _LUMA = (0.299, 0.587, 0.114)
 _TURN = (  # a quarter turn of the chroma plane of YIQ, red towards yellow, seen from RGB
@@ -69,12 +70,12 @@ class Augment:
 
     def __post_init__(self) -> None:
         shares = (*self.jitter, 2 * self.jitter[3], self.jitter_p, self.grey_p, self.blur_p)
-        for rule, held in {
+        for rule, holds in {
             "crop with 0 < least <= greatest <= 1": 0 < self.crop[0] <= self.crop[1] <= 1,
             "jitter and chances in [0, 1], hue in [0, 0.5]": all(0 <= s <= 1 for s in shares),
             "pad and noise of at least 0": self.pad >= 0 and 0 <= self.noise < math.inf,
         }.items():
-            if not held:
+            if not holds:
                 raise ConfigError(f"augmentation needs {rule}, unlike {self}.")
 
     @torch.no_grad()
@@ -134,13 +135,6 @@ def views(augment: Augment, rows: Rows, count: int, generator: Generator) -> Row
         raise ConfigError(f"the number of views must be at least 1, not {count}.")
     table = rows.repeat(count)
     return table.with_x(augment(table.x, generator))
-
-
-def to_float(x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-    """uint8 as float32 in [0, 1]; floats pass through; anything else raises DataError."""
-    if not (x.is_floating_point() or x.dtype == torch.uint8):
-        raise DataError(f"inputs must be uint8 pixels or floats, not {x.dtype}.")
-    return x if x.is_floating_point() else x.to(torch.float32).div_(255)
 
 
 def _move(x: Shaped[Tensor, "n c h w"], draw: _Draw) -> Shaped[Tensor, "n c h w"]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from holdfast.errors import DataError
+from holdfast.core.errors import DataError
+from holdfast.stream.fit import Fit, Square
+from holdfast.stream.levels import Levels, extent, is_deep, spanning
+from holdfast.stream.pixels import Encoded, NeedsLevels, decoded, opened, require_affordable
+from holdfast.stream.walk import Skipped
 
 DEFAULT_SIZE = 64  # what images are resized to when their sizes differ
 ROOM = 4 * 2**30  # bytes: the most that images kept at their own size may take
-
-Encoded = bytes | Path | None  # an image as found: its bytes, the file that holds it, or nothing
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Pictures:
     """Labelled images that are not decoded yet, so that choosing rows costs no decoding.
 
     Attributes:
-        labels: (N,) integers or strings, as they were found.
+        labels: (N,) integers or strings, as they were stored.
         names: what the integers mean, where the files say so.
-        images: for ascending row numbers, yields where each image is and the image as found.
+        images: for ascending row numbers, yields where each image is and the image as stored.
     """
 
     labels: np.ndarray
@@ -37,53 +38,134 @@ class Pictures:
     images: Callable[[np.ndarray], Iterator[tuple[str, Encoded]]]
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels of the images that could be read.
+
+    Attributes:
+        x: for each part, (M, 3, H, W) uint8.
+        rows: for each part, the (M,) places, among those that were asked for, of the images in x.
+        skipped: the images that could not be read, each with the reason.
+        levels: by which greys of more than 8 bits were read; None if there were none.
+    """
+
+    x: list[UInt8[Tensor, "_ 3 h w"]]
+    rows: list[np.ndarray]
+    skipped: Skipped
+    levels: Levels | None
+
+
 def decode(
-    parts: Sequence[tuple[Pictures, np.ndarray]], size: int | None = None
-) -> list[UInt8[Tensor, "_ 3 h w"]]:
+    parts: Sequence[tuple[Pictures, np.ndarray]],
+    size: int | None = None,
+    strict: bool = False,
+    levels: Levels | None = None,
+    fit: Fit = "squash",
+    resize: int = 0,
+) -> Decoded:
     """The chosen rows of every part as pixels, all of one size.
 
     Every image becomes RGB, turned upright by its EXIF tag and composited on white where it is
     transparent. Images that share one size keep it unless ``size`` is given; if they differ, they
-    are resized to 64 x 64. One image is decoded at a time, straight into its place.
+    are resized to 64 x 64. Greys of more than 8 bits are read by one range, that of the first part
+    (`Levels`). One image is decoded at a time, straight into its place.
 
     Args:
         parts: pictures, and the (M,) ascending numbers of the rows wanted of them.
         size: the side of the square that every image is resized to.
-
-    Returns:
-        For each part, (M, 3, H, W) uint8.
+        strict: refuse an image that cannot be read, in place of skipping it.
+        levels: of greys of more than 8 bits, where they are known.
+        fit: how they become squares of that side: squash, crop or pad (`Square`).
+        resize: what the shorter side becomes before a crop; 0 is ``size``.
 
     Raises:
-        DataError: if an image is corrupt or too large, by file or row number.
+        ConfigError: for a fit that is none.
+        DataError: if images of one size would not fit into memory; if strict, for the first image
+            that cannot be read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata; a true bomb raises all the same
+    square = Square(size, fit, resize) if size else None
+    while True:
         try:
-            return _decode(parts, size)
+            with careful():
+                return _decode(parts, square, strict, levels)
         except _SizesDiffer:
-            return _decode(parts, DEFAULT_SIZE)
+            square = Square(DEFAULT_SIZE, fit)
+        except NeedsLevels:
+            with careful():
+                levels = levels_of(parts)
 
 
 class _SizesDiffer(Exception):  # noqa: N818 - a signal, no error
     pass
 
 
-def _decode(parts: Sequence[tuple[Pictures, np.ndarray]], size: int | None) -> list[Tensor]:
+@contextmanager
+def careful() -> Iterator[None]:
+    """No warning about odd metadata, and no image that takes more memory than its file suggests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _decode(
+    parts: Sequence[tuple[Pictures, np.ndarray]],
+    square: Square | None,
+    strict: bool,
+    levels: Levels | None,
+) -> Decoded:
     total = sum(len(rows) for _, rows in parts)
-    shape = (size, size) if size else None
-    done = []
+    shape = (square.side, square.side) if square else None
+    columns, skipped = [], []
     for pictures, rows in parts:
-        out = np.empty((0, 3, 0, 0), np.uint8)
+        x, good = None, []
         for i, (where, encoded) in enumerate(pictures.images(rows)):
-            pixels = decoded(where, encoded, size)
+            try:
+                pixels = decoded(where, encoded, square, levels)
+            except DataError as error:
+                if strict:
+                    raise
+                skipped.append(reason(where, error))
+                continue
             shape = shape or _affordable(total, pixels.shape[:2])
             if pixels.shape[:2] != shape:
                 raise _SizesDiffer
-            if i == 0:
-                out = np.empty((len(rows), 3, *shape), np.uint8)
-            out[i] = pixels.transpose(2, 0, 1)
-        done.append(torch.from_numpy(out))
-    return done
+            if x is None:
+                x = np.empty((len(rows), 3, *shape), np.uint8)
+            x[len(good)] = pixels.transpose(2, 0, 1)
+            good.append(i)
+        columns.append((x, np.array(good, np.int64)))
+    none = np.empty((0, 3, *(shape or (0, 0))), np.uint8)
+    x = [torch.from_numpy(none if x is None else _first(x, len(good))) for x, good in columns]
+    return Decoded(x, [good for _, good in columns], skipped, levels)
+
+
+def _first(x: np.ndarray, count: int) -> np.ndarray:
+    """The first rows; a copy if they are not all, so that the rest is freed."""
+    return x if len(x) == count else x[:count].copy()
+
+
+def reason(where: str, error: DataError) -> tuple[str, str]:
+    """A skipped image, and the error's words without its name."""
+    why = str(error).removeprefix(where).rstrip(".").strip()
+    return where, " ".join(why.split())
+
+
+def levels_of(parts: Sequence[tuple[Pictures, np.ndarray]]) -> Levels:
+    """Of the first part that has greys of more than 8 bits."""
+    for pictures, rows in parts:
+        extents = []
+        for _, encoded in pictures.images(rows):
+            try:
+                with opened(encoded) as image:
+                    require_affordable(image)
+                    extents += [extent(image)] if is_deep(image) else []
+            except Exception:
+                continue
+        levels = spanning(extents)
+        if levels is not None:
+            return levels
+    return Levels(0, 16)  # none can be read
 
 
 def _affordable(count: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -94,62 +176,3 @@ def _affordable(count: int, shape: tuple[int, ...]) -> tuple[int, ...]:
             f"give a size to resize them to, such as size={DEFAULT_SIZE}."
         )
     return shape
-
-
-def stacked(images: Sequence[Image.Image]) -> UInt8[Tensor, "n 3 h w"]:
-    """Opened images as pixels: RGB, upright, on white where they are transparent.
-
-    Raises:
-        DataError: if their sizes differ, or an image is corrupt or holds floats.
-    """
-    rows = []
-    for i, image in enumerate(images):
-        try:
-            rows.append(np.asarray(_rgb(ImageOps.exif_transpose(image))))
-        except Exception as error:  # what a broken file raises depends on its format
-            reason = str(error).rstrip(".")
-            raise DataError(f"image {i} cannot be read ({reason}): repair or remove it.") from error
-        if rows[i].shape != rows[0].shape:
-            sizes = " and ".join(f"{row.shape[1]} x {row.shape[0]}" for row in (rows[0], rows[i]))
-            raise DataError(f"images 0 and {i} are of {sizes} pixels: resize them to one size.")
-    return torch.from_numpy(np.stack(rows).transpose(0, 3, 1, 2).copy())
-
-
-def decoded(where: str, encoded: Encoded, size: int | None) -> np.ndarray:
-    """(H, W, 3) uint8 of one image; of an animation, the first picture.
-
-    Raises:
-        DataError: if it cannot be read, by ``where``.
-    """
-    if encoded is None:
-        raise DataError(f"{where} holds no image: every row needs one.")
-    try:
-        with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
-            if size:
-                image.draft(image.mode, (size, size))  # a huge JPEG is decoded small
-            ImageOps.exif_transpose(image, in_place=True)
-            rgb = _rgb(image)
-            if size and rgb.size != (size, size):
-                rgb = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
-            return np.asarray(rgb)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = str(error).rstrip(".")
-        raise DataError(f"{where} is too large to decode safely ({reason}): shrink it.") from error
-    except Exception as error:  # what a broken file raises depends on its format
-        reason = str(error).rstrip(".")
-        raise DataError(
-            f"{where} is not a readable image ({reason}): repair or remove it."
-        ) from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floats, not 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
-        grey = (np.asarray(image) // 257).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode[-1] in "aA" or "transparency" in image.info:
-        clear = image.convert("RGBA")
-        image = Image.new("RGBA", clear.size, "white")
-        image.alpha_composite(clear)
-    return image.convert("RGB")

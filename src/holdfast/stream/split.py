@@ -11,10 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from holdfast import errors
-from holdfast.errors import ConfigError, DataError
+from holdfast.core import errors
+from holdfast.core.errors import ConfigError, DataError
+from holdfast.core.rows import Rows
 from holdfast.stream.arrays import positive, shuffled
-from holdfast.stream.rows import Rows
 from holdfast.stream.source import Source
 from holdfast.stream.task import Stream, Task
 
@@ -217,8 +217,8 @@ def _complete(source: Source, least: int = 1) -> None:
         for name, count in zip(source.names, counts):
             if count < least:
                 need = "every class needs some" if least == 1 else f"{least} tasks need {least}"
-                found = f"{count} {side} rows" if count else f"no {side} rows"
-                raise DataError(f"class '{name}' of '{source.name}' has {found}: {need}.")
+                rows_there = f"{count} {side} rows" if count else f"no {side} rows"
+                raise DataError(f"class '{name}' of '{source.name}' has {rows_there}: {need}.")
 
 
 def _dealt(y: Tensor, tasks: int, seed: int) -> list[Tensor]:

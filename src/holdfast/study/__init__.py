@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast.core.registry import Registry
 from holdfast.study.equivalence import equivalence
 from holdfast.study.finding import Finding, shown
 
-STUDIES: dict[str, Callable[[Path | None, int], list[Finding]]] = {"equivalence": equivalence}
+STUDIES: Registry[Callable[[Path | None, int], list[Finding]]] = Registry("study", plural="studies")
+STUDIES.add("equivalence", equivalence)
 
 __all__ = ["STUDIES", "Finding", "equivalence", "shown"]

@@ -1,4 +1,4 @@
-"""Holding weights against holding answers: the statements of THEORY 7, each measured."""
+"""Holding weights against holding answers: the statements of docs/theory.md, section 7, each measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from holdfast.curvature.matrix import Matrix
 from holdfast.curvature.persample import weights_of
 from holdfast.loss import CrossEntropy
 from holdfast.loss.term import Objective, Term
-from holdfast.store import make_folder, whole
+from holdfast.store import atomic_write, make_folder
 from holdfast.study.finding import Finding, above, below, near, save
 from holdfast.study.picture import Curves, draw
 from holdfast.study.taylor import resampled, residual_curvature, residual_sum, two_parabolas
@@ -47,7 +47,7 @@ def equivalence(out: Path | None = None, seed: int = 0) -> list[Finding]:
     Raises:
         ConfigError: if the folder cannot be made.
 
-    Source: THEORY 7; the derivation it corrects is Yun (2020), after Liu et al. (2020).
+    Source: docs/theory.md, section 7; the derivation it corrects is Yun (2020), after Liu et al. (2020).
     """
     if out is not None:
         make_folder(out, exist_ok=True)
@@ -62,8 +62,8 @@ def equivalence(out: Path | None = None, seed: int = 0) -> list[Finding]:
         *corrections(deep, curves, seed),
     ]
     if out is not None:
-        whole(out / "equivalence.json", lambda to: save(findings, to))
-        whole(out / "equivalence.png", lambda to: draw(curves, to))
+        atomic_write(out / "equivalence.json", lambda to: save(findings, to))
+        atomic_write(out / "equivalence.png", lambda to: draw(curves, to))
     return findings
 
 
@@ -105,7 +105,7 @@ def start(world: World) -> Iterator[Finding]:
 def curvatures(world: World) -> tuple[Matrix, Matrix]:
     """H of the summed old loss, and the Fisher summed over the old inputs."""
     kinds = ("hessian", "fisher")
-    H, F = (prior(world, kind).prior.posts[0].H for kind in kinds)
+    H, F = (prior(world, kind).prior.quadratics[0].H for kind in kinds)
     return H, F
 
 
@@ -115,8 +115,10 @@ def parted(world: World, weight: float) -> tuple[list[float], Tensor]:
     n_new, n_old = len(world.new.train), len(world.old.train)
     g = world.slope([CrossEntropy("seen")], world.learner)
     shared = H.over(g, world.grown) / n_new - weight * F.over(g, world.grown) / n_old
-    held, told = prior(world, "hessian"), weight * distil()
-    gaps = [world.descend([held], eta, 2) - world.descend([told], eta, 2) for eta in ETAS.tolist()]
+    anchors, answers = [prior(world, "hessian")], [weight * distil()]
+    gaps = [
+        world.descend(anchors, eta, 2) - world.descend(answers, eta, 2) for eta in ETAS.tolist()
+    ]
     return [float(gap.norm()) for gap in gaps], shared
 
 
@@ -199,9 +201,9 @@ def identity(world: World, seed: int) -> Iterator[Finding]:
         w = w0 + torch.randn(w0.shape, generator=chance, dtype=w0.dtype)
         past, now = logits(w0).log_softmax(1), logits(w).log_softmax(1)
         loss = lambda logs: -logs.gather(1, y[:, None]).sum()
-        told = (past.exp() * (past - now)).sum()
+        divergence = (past.exp() * (past - now)).sum()
         beyond = ((functional.one_hot(y, len(OLD)) - past.exp()) * (past - now)).sum()
-        worst = max(worst, float(((loss(past) + told + beyond) / loss(now) - 1).abs()))
+        worst = max(worst, float(((loss(past) + divergence + beyond) / loss(now) - 1).abs()))
         away = max(away, float(beyond.abs() / loss(now)))
     yield below(FOURTH, "relative error of the identity, 10 random w", worst, 1e-12)
     yield above(FOURTH, "largest share of the labels' term", away, 1e-3)
@@ -237,7 +239,7 @@ def _inputs_gap(world: World) -> float:
     """How far the Fisher of the current inputs is from the one that is meant."""
     F = {}
     for name, task in (("old", world.old), ("new", world.new)):
-        matrix = Curvature("fisher", "full").of(world.past, task, world.layout)
+        matrix = Curvature("fisher", "full").measure(world.past, task, world.layout)
         F[name] = matrix.dense() / len(task.train)
     return float((F["new"] - F["old"]).norm() / F["old"].norm())
 

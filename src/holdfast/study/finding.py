@@ -63,8 +63,8 @@ def shown(title: str, findings: Sequence[Finding]) -> Group:
                 verdict, Text(finding.claim), Text(f"{finding.measured:.4g}"), finding.expected
             )
         parts += [Text(), Text(about, style="bold"), table]
-    held = sum(finding.holds for finding in findings)
-    return Group(*parts, Text(), Text(f"{held} of {len(findings)} findings hold", style="bold"))
+    holding = sum(finding.holds for finding in findings)
+    return Group(*parts, Text(), Text(f"{holding} of {len(findings)} findings hold", style="bold"))
 
 
 def save(findings: Sequence[Finding], path: Path) -> None:

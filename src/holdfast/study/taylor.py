@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.func import hessian
 from torch.nn import functional
 
+from holdfast.core.rows import Rows
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.persample import weights_of
 from holdfast.learner.learner import Learner
-from holdfast.stream.rows import Rows
 from holdfast.study.world import logits_at
 
 

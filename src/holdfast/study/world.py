@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, hessian
 from torch.nn import functional
 
-from holdfast.chance import generator_of
+from holdfast.core.output import Output
+from holdfast.core.rng import make_generator
+from holdfast.core.rows import Rows
+from holdfast.core.step import Step
 from holdfast.curvature.layout import Layout, layout_of
 from holdfast.curvature.persample import weights_of
 from holdfast.learner.backbone import Backbone
-from holdfast.learner.learner import Learner, Output
+from holdfast.learner.learner import Learner
 from holdfast.loss import CrossEntropy
 from holdfast.loss.term import Objective
-from holdfast.step import Step
-from holdfast.stream import make_stream, source
-from holdfast.stream.rows import Rows
+from holdfast.stream import make_stream, open_source
 from holdfast.stream.task import Task
 
 OLD, NEW, INPUTS, HIDDEN = (0, 1, 2, 3), (4, 5), 4, 3
@@ -94,8 +95,8 @@ class World:
         loss = sum((objective(step) for objective in objectives), start=step.zero)
         if not loss.requires_grad:
             return torch.zeros(self.grown.size).double()
-        found = torch.autograd.grad(loss, weights, materialize_grads=True)
-        return self.grown.flat(dict(zip(self.grown.shapes, found, strict=True)))
+        gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
+        return self.grown.flat(dict(zip(self.grown.shapes, gradients, strict=True)))
 
     def descend(self, anchors: Sequence[Objective], eta: float, steps: int) -> Float[Tensor, " p"]:
         """How far some gradient steps on the new task's loss and anchors lead.
@@ -139,13 +140,13 @@ def build(seed: int = 0, linear: bool = False) -> World:
         seed: of weights and labels.
         linear: a softmax regression in place of the network with a hidden layer.
     """
-    stream = make_stream(source("digits"), classes_per_task=[8, 2])
+    stream = make_stream(open_source("digits"), classes_per_task=[8, 2])
     tables = [_flat(stream[t].train) for t in (0, 1)]
     mean = tables[0].x.mean(0)
     axes = torch.linalg.svd(tables[0].x - mean, full_matrices=False)[2][:INPUTS].T
     scale = ((tables[0].x - mean) @ axes).std(0)
     old, new = (replace(t, x=(t.x - mean) @ axes / scale) for t in tables)
-    chance = generator_of(torch.device("cpu"), seed, "study")
+    chance = make_generator(torch.device("cpu"), seed, "study")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         width = INPUTS if linear else HIDDEN

@@ -1,0 +1,9 @@
+"""Parts for holdfast from a package of their own; importing it registers nothing by itself."""
+
+from holdfast_example.anchor import SimilarityDistillation
+from holdfast_example.backbone import Patches
+from holdfast_example.readout import Centroid
+from holdfast_example.recipe import similar
+from holdfast_example.source import spots
+
+__all__ = ["Centroid", "Patches", "SimilarityDistillation", "similar", "spots"]

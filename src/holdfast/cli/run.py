@@ -1,0 +1,184 @@
+"""``holdfast run RECIPE``: learn a stream, print the figures, and leave a folder."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from signal import SIGINT
+
+from rich.console import Console
+
+from holdfast.cli.flags import RunFlags, parse_run
+from holdfast.cli.interrupt import Interrupt, Stopped, again
+from holdfast.cli.listing import list_parts
+from holdfast.cli.options import RunOptions, StreamOptions
+from holdfast.cli.release import skipped as skipped_files
+from holdfast.cli.terminal import shown
+from holdfast.core.allocator import keep_freed_memory
+from holdfast.core.errors import ConfigError, HoldfastError, unknown
+from holdfast.core.grammar import coerce
+from holdfast.recipes.catalogue import RECIPES, resolve
+from holdfast.recipes.presets import Preset, find_preset
+from holdfast.report import Watch, progress_mode, summary
+from holdfast.store import RunFolder, fresh, stopped
+from holdfast.stream import Source, Stream, make_stream, open_source, peek_shape, validation
+from holdfast.train.blueprint import Blueprint
+from holdfast.train.events import TaskDone
+from holdfast.train.runner import Run
+
+
+def run_command(arguments: list[str], console: Console) -> int:
+    """Read the flags, and carry out the run."""
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] not in ("-h", "--help"):
+            raise unknown("recipe", arguments[0], RECIPES)
+        console.print("holdfast run RECIPE [flags], with RECIPE one of:\n")
+        return list_parts("recipes", console)
+    text, words = arguments[0], arguments[1:]
+    preset = _preset(words)
+    entry, parameters = resolve(text, preset)
+    flags = parse_run(entry.name, entry.value, parameters, preset, words)
+    data = open_data(flags.stream)
+    stream = cut(data, flags.stream, preset)
+    blueprint = Blueprint.of(entry.name, stream.shape, preset, flags.parameters, **flags.overrides)
+    work = Run(blueprint.method(), stream, blueprint.setup)
+    work.result.config = work.config | {
+        "recipe": dict(blueprint.parameters),
+        "stream": asdict(flags.stream),
+        "preset": preset.provenance,
+    }
+    if not flags.run.quiet:
+        _tell(data, console)
+    return perform(work, flags, preset, console, arguments)
+
+
+def _tell(data: Source, console: Console) -> None:
+    """How the data were read, and what was left out."""
+    for note in data.notes:
+        console.print(shown(note), soft_wrap=True)
+    if data.skipped:
+        console.print(skipped_files(data.skipped), soft_wrap=True)
+
+
+def perform(
+    work: Run, flags: RunFlags, preset: Preset, console: Console, arguments: Sequence[str]
+) -> int:
+    """Carry out a run; the arguments are repeated when it is stopped, with how to go on."""
+    keep_freed_memory()
+    folder = _folder(flags.run, work)
+    say = console.print if not flags.run.quiet else lambda *_, **__: None
+    if folder.complete:
+        say(shown(f"{folder.path} is complete: nothing is left to learn."))
+        return 0
+    say(shown(_opening(work, preset.name)), soft_wrap=True)
+    if folder.state is not None:
+        work.restore(folder.state)
+        done, training = work.progress, work.continual.setup.training
+        say(
+            f"resumed in task {done.task + 1}, after epoch {done.epochs} of "
+            f"{training.epochs_of(done.task)}"
+        )
+    try:
+        _learn(work, folder, flags.run, console)
+    except (HoldfastError, KeyboardInterrupt) as error:
+        work.result.status = f"stopped: {str(error) or 'interrupted'}"
+        folder.result(work.result)
+        if isinstance(error, HoldfastError):
+            raise
+        words = ["--out", str(folder.path), "--resume"]
+        go_on = again(["run", arguments[0]], arguments[1:], words)
+        raise Stopped(f"stopped; to go on: {go_on}", getattr(error, "by", SIGINT)) from None
+    if not flags.run.quiet:
+        console.print(summary(work.result, folder.path))
+    return 0
+
+
+def _preset(words: Sequence[str]) -> Preset:
+    """The preset that the flags ask for, by the shape of what they say will arrive."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag, default in (
+        ("--preset", "auto"),
+        ("--stream", "digits"),
+        ("--data", None),
+        ("--size", "0"),
+    ):
+        first.add_argument(flag, default=default)
+    known, _ = first.parse_known_args(words)
+    stream, data = known.stream, Path(known.data) if known.data else None
+    if data and stream == "digits":  # local data are called by their folder's name
+        stream = data.resolve().name
+    if known.preset != "auto":  # it is named: nothing of the data need be looked at
+        return find_preset(known.preset, stream=stream)
+    try:
+        size = max(int(known.size), 0)
+    except ValueError:  # the flags' own reader says what is wrong with it
+        size = 0
+    return find_preset("auto", peek_shape(stream, data, size or None), stream)
+
+
+def open_data(options: StreamOptions) -> Source:
+    """Read the data (DataError, ConfigError)."""
+    data = open_source(
+        options.stream,
+        options.data,
+        size=options.size or None,
+        per_class=options.per_class or None,
+        test_per_class=options.test_per_class or None,
+        strict=options.strict_data,
+    )
+    return validation(data, options.validation) if options.validation else data
+
+
+def cut(data: Source, options: StreamOptions, preset: Preset) -> Stream:
+    """Cut the data into tasks (ConfigError)."""
+    cuts = _cuts(options.classes_per_task)
+    tasks = options.tasks or min(preset.tasks, len(data.names))
+    return make_stream(data, options.scenario, tasks, cuts, options.order_seed)
+
+
+def _cuts(text: str) -> tuple[int, ...] | None:
+    """How many classes each task brings, from ``4,2,2,2``."""
+    try:
+        return coerce(text, tuple[int, ...], "--classes-per-task") if text else None
+    except ConfigError:
+        raise ConfigError(
+            f"--classes-per-task {text} is no list of whole numbers: write for example 4,2,2,2."
+        ) from None
+
+
+def _folder(run: RunOptions, work: Run) -> RunFolder:
+    """Where the results go: what was asked for, the stopped run of that name, or a fresh name."""
+    if run.resume and run.overwrite:
+        raise ConfigError("--resume goes on with a run and --overwrite removes it: give one.")
+    core = work.continual
+    named = (core.method.name, work.stream.name, str(core.protocol))
+    path = run.out or (stopped(*named) if run.resume else fresh(*named))
+    return RunFolder(path, run.overwrite, run.resume)
+
+
+def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> None:
+    training = work.continual.setup.training
+    epochs = [training.epochs_of(task.index) for task in work.stream]
+    mode = progress_mode(console, run.quiet)
+    with Interrupt(Console(stderr=True)) as interrupt, Watch(mode, console, epochs) as watch:
+        for event in work.events():
+            folder(event)
+            watch(event)
+            if work.result.status == "complete":
+                return
+            folder.keep(work.state, must=interrupt.asked or isinstance(event, TaskDone))
+            interrupt.stop()
+
+
+def _opening(work: Run, preset: str) -> str:
+    """What is about to happen, in a line."""
+    stream, core = work.stream, work.continual
+    weights = sum(p.numel() for p in work.learner.parameters())
+    images = sum(len(task.train) for task in stream)
+    return (
+        f"{core.method.name} on {stream.name}: {len(stream)} tasks, {len(stream.names)} classes, "
+        f"{images:,} training samples; {weights:,} weights on {core.fabric.device}; "
+        f"protocol {core.protocol}, preset {preset}"
+    )

@@ -1,0 +1,1 @@
+"""What every room speaks: rows, outputs, steps, settings, randomness, errors."""

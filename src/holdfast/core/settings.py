@@ -1,0 +1,142 @@
+"""Settings that belong to no method: how long it is trained, which network, which machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
+
+from holdfast.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from holdfast.core.processor import Processor
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast a task is learned.
+
+    The learning rate rises linearly over the warm-up and then falls to 0 by half a cosine, in every
+    task anew (`holdfast.train.schedule.WarmupCosine`).
+
+    Args:
+        epochs: passes over a task's images.
+        first_epochs: the same for the first task; 0 takes epochs.
+        batch: images in a batch, each seen in all its views.
+        lr: peak learning rate.
+        momentum: of SGD.
+        weight_decay: of SGD, on every weight.
+        warmup: epochs of linear warm-up in each task, at most a quarter of the task's epochs.
+
+    Raises:
+        ConfigError: for a number that is out of range or not finite.
+    """
+
+    epochs: int = 20
+    first_epochs: int = 0
+    batch: int = 128
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: float = 1.0
+
+    def __post_init__(self):
+        require(self, epochs=1, batch=1, first_epochs=0, warmup=0, momentum=0, weight_decay=0)
+        require(self, lr=-math.inf)
+        if not self.lr > 0:
+            raise ConfigError(f"--lr must be positive and finite, not {self.lr}.")
+
+    def epochs_of(self, task: int) -> int:
+        """Epochs of a task."""
+        return (self.first_epochs or self.epochs) if task == 0 else self.epochs
+
+
+def flag(name: str) -> str:
+    """A setting as the command line spells it.
+
+    >>> flag("tune_layers")
+    '--tune-layers'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def require(settings: Any, **least: float) -> None:
+    """Refuse settings below a bound, infinite ones, and ones of another type (ConfigError)."""
+    kinds = {field.name: field.type for field in fields(settings)}
+    for name, bound in least.items():
+        value: Any = getattr(settings, name)
+        whole = kinds[name] in (int, "int")
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            kind = "a whole number" if whole else "a number"
+            raise ConfigError(f"{flag(name)} must be {kind}, not {value!r}.")
+        if not bound <= float(value) < math.inf:
+            raise ConfigError(f"{flag(name)} must be at least {bound} and finite, not {value}.")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network.
+
+    Args:
+        backbone: see ``holdfast backbones``; auto chooses by the inputs' shape. Or a pretrained
+            vision model of Hugging Face transformers: a folder, or the hub's owner/name. Or
+            package.module:name of your own.
+        width: of the backbone; 0 is its own default (64 for resnet18, as published). A pretrained
+            one has its own.
+        tune_layers: how many of the last layers of a pretrained backbone are trained; 0 freezes it.
+        past_mode: batch-norm of the past network: eval by running statistics, batch by
+            those of the batch, as in the public Co2L code.
+    """
+
+    backbone: str = "auto"
+    width: int = 0
+    past_mode: Literal["eval", "batch"] = "eval"
+    tune_layers: int = 0
+
+    def __post_init__(self):
+        require(self, width=0, tune_layers=0)
+        if not isinstance(self.backbone, str):
+            raise ConfigError(f"--backbone must be a name, not {self.backbone!r}: use auto.")
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how it computes.
+
+    Args:
+        device: auto, cpu, cuda or mps.
+        precision: of the forward pass: 32-true or bf16-mixed.
+    """
+
+    device: str = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    def fabric(self) -> Fabric | Processor:
+        """What moves and steps on this machine: Fabric, or on a CPU in full precision the `Processor`.
+
+        Raises:
+            ConfigError: if it has no such device.
+        """
+        if self.device not in DEVICES:
+            raise ConfigError(f"--device {self.device} is unknown: use {', '.join(DEVICES)}.")
+        if self.precision == "32-true" and self.device in ("cpu", "auto"):
+            from holdfast.core.processor import Processor, accelerated
+
+            if self.device == "cpu" or not accelerated():
+                return Processor()
+        from lightning_fabric import Fabric  # costs three seconds
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+        try:
+            return Fabric(accelerator=self.device, devices=1, precision=self.precision)
+        except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ConfigError(
+                f"--device {self.device} cannot be used ({reason}): use --device cpu or auto."
+            ) from None

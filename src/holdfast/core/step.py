@@ -1,0 +1,132 @@
+"""Step and Part: what one update sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from holdfast.core.rows import Rows
+
+if TYPE_CHECKING:
+    from holdfast.core.output import Output
+    from holdfast.learner.learner import Learner
+
+Forward = Callable[[Tensor], "Output"]
+
+
+class Part:
+    """A group of rows, what the learner says of them, and what the past network says.
+
+    Both outputs are computed on first use and then kept: however many terms ask, a part costs one
+    forward pass of each network.
+    """
+
+    def __init__(self, rows: Rows, forward: Forward, past: Forward | None):
+        self.rows, self._forward, self._past = rows, forward, past
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def out(self) -> Output:
+        """The learner's output, with its graph."""
+        return self._forward(self.rows.x)
+
+    @cached_property
+    def past(self) -> Output:
+        """The past network's output, without gradient."""
+        if self._past is None:
+            raise LookupError("there is no past network in the first task.")
+        with torch.no_grad():
+            return self._past(self.rows.x)
+
+    @property
+    def teacher(self) -> Forward | None:
+        """The past network itself, for other inputs; None in the first task."""
+        return self._past
+
+    def where(self, mask: Tensor) -> Part:
+        """The rows under a mask; they share this part's forward passes."""
+        return Part(
+            self.rows[mask],
+            lambda _: self.out.rows(mask),
+            None if self._past is None else lambda _: self.past.rows(mask),
+        )
+
+
+class Step:
+    """One update: named parts, the task's place in the stream, and a record for the log.
+
+    Args:
+        parts: rows by name; ``batch`` always, a memory may add its own draws. ``new`` and ``old``
+            are the rows of ``batch`` that came with the current and with earlier tasks.
+        forward: the learner.
+        past: the past network, None in the first task.
+        task: index of the task.
+        classes: the task's classes.
+        seen: all classes so far, the task's own included.
+        epoch, epochs: position within the task.
+        known: classes of earlier tasks, also those that come again; None takes all that do not.
+        learner: whose weights this update moves, for anchors that hold weights.
+        lr: learning rate of this update.
+        size: images the task is learned from, which a mean loss is a mean over; 0 takes the batch's.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Rows],
+        forward: Forward,
+        past: Forward | None = None,
+        task: int = 0,
+        classes: tuple[int, ...] = (),
+        seen: tuple[int, ...] = (),
+        epoch: int = 0,
+        epochs: int = 1,
+        known: tuple[int, ...] | None = None,
+        learner: Learner | None = None,
+        lr: float = 0.0,
+        size: int = 0,
+    ):
+        self.learner, self.lr, self.size = learner, lr, size or parts["batch"].images
+        self.task, self.classes, self.seen = task, classes, seen
+        self.epoch, self.epochs = epoch, epochs
+        self.has_past = past is not None
+        self.known = self.old_classes if known is None else known
+        self.records: dict[str, Tensor] = {}
+        self._parts = {name: Part(rows, forward, past) for name, rows in parts.items()}
+
+    @cached_property
+    def old_classes(self) -> tuple[int, ...]:
+        """Classes seen before that do not come again in this task."""
+        now = set(self.classes)
+        return tuple(c for c in self.seen if c not in now)
+
+    @cached_property
+    def zero(self) -> Tensor:
+        """A scalar 0 on the step's device."""
+        return torch.zeros((), device=self._parts["batch"].rows.y.device)
+
+    def find(self, name: str) -> Part | None:
+        """The named part, or None if this step has no such rows."""
+        if name in ("new", "old") and name not in self._parts:
+            batch = self._parts["batch"]
+            mask = batch.rows.task == self.task
+            self._parts[name] = batch.where(mask if name == "new" else ~mask)
+        part = self._parts.get(name)
+        return part if part is not None and len(part) else None
+
+    def __getitem__(self, name: str) -> Part:
+        part = self.find(name)
+        if part is None:
+            raise KeyError(
+                f"this step has no rows named '{name}'; it has {', '.join(self._parts)}."
+            )
+        return part
+
+    def record(self, name: str, value: Tensor) -> None:
+        """Note a scalar for the log; the last value under a name counts."""
+        self.records[name] = value.detach()

@@ -1,0 +1,50 @@
+"""The diagonal of a curvature, from batched backward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from holdfast.curvature.backward import ReusedLayerError, output_gradients
+from holdfast.curvature.fisher import OutputFactors
+from holdfast.curvature.layers import known_layers, squared
+from holdfast.curvature.layout import Layout
+
+if TYPE_CHECKING:
+    from holdfast.core.output import Output
+    from holdfast.learner.learner import Learner
+
+
+def squared_gradients(
+    learner: Learner,
+    layout: Layout,
+    read: Callable[[Output], Tensor],
+    x: Tensor,
+    factors: OutputFactors,
+) -> Float[Tensor, " p"] | None:
+    """(P,) sum_i sum_r (d read(x_i).v_ir / dw)^2: as `persample` squared and summed, but in batches.
+
+    A layer's gradient for one sample is made from its input and the gradient of its output;
+    convolutions, linear layers and batch norm in eval mode are known, each used once in a pass;
+    anything else is left to `persample`.
+
+    Returns:
+        None for a network with layers that are not known: use `persample` there.
+
+    Source: Dangel, Kunstner, Hennig, *BackPACK* (2020), second moment.
+    """
+    known = known_layers(learner, layout)
+    if known is None:
+        return None
+    total = torch.zeros(layout.size).to(factors.p)
+    try:
+        for batch in output_gradients(learner, known, read, x, factors):
+            with torch.no_grad():
+                total += layout.flat(squared(known, batch))
+    except ReusedLayerError:
+        return None
+    return total

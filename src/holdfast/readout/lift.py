@@ -1,0 +1,77 @@
+"""Lifts: fixed random functions of features, among which linear rules are no longer linear."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from holdfast.core.errors import unknown
+from holdfast.readout.ridge import random_features
+
+LiftName = Literal["none", "random", "klda"]
+LIFTS: tuple[LiftName, ...] = get_args(LiftName)
+TIMES = 4  # lifted features, as a multiple of the features
+
+
+class FourierFeatures(nn.Module):
+    """sqrt(2/M) cos(x W + b) of rows of any length, W and b drawn from a seed: it knows no data.
+
+    E phi(x).phi(y) = exp(-s ||x' - y'||^2) with x' = sqrt(f) x / ||x||, so that s = 1 / (8 f) is right
+    for features of any scale.
+
+    Args:
+        width: f.
+        count: M.
+        seed: of W and b.
+
+    Source: Rahimi and Recht, *Random features for large-scale kernel machines*, 2007; KLDA (Momeni, 2025)
+    """
+
+    weight: Tensor
+    phase: Tensor
+
+    def __init__(self, width: int, count: int, seed: int = 0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.randn((width, count), generator=generator, dtype=torch.float64)
+        self.register_buffer("weight", weight * (2 * sharpness(width)) ** 0.5)
+        phase = torch.rand(count, generator=generator, dtype=torch.float64)
+        self.register_buffer("phase", 2 * math.pi * phase)
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+        """(N, f) to (N, M)."""
+        x = nn.functional.normalize(x, dim=1) * x.shape[1] ** 0.5
+        wave = torch.cos(x @ self.weight.to(x) + self.phase.to(x))
+        return (2 / self.weight.shape[1]) ** 0.5 * wave
+
+
+def sharpness(width: int) -> float:
+    """S of the kernel for rows of a width: an eighth of the inverse of their squared length."""
+    return 1 / (8 * width)
+
+
+fourier_features = cache(FourierFeatures)  # drawn once for a width and a count
+
+
+def lifted(lift: LiftName, width: int) -> nn.Module:
+    """The function of features that a lift is.
+
+    Args:
+        lift: ``none``, ``random`` (relu of a projection, as in RanPAC) or ``klda`` (Fourier features).
+        width: f; the lift has 4 f features.
+
+    Raises:
+        ConfigError: for an unknown lift.
+    """
+    if lift == "none":
+        return nn.Identity()
+    if lift == "random":
+        return random_features(width, TIMES * width, 0)
+    if lift == "klda":
+        return fourier_features(width, TIMES * width)
+    raise unknown("lift", lift, LIFTS)

@@ -1,0 +1,233 @@
+"""Linear layers on the features: the learner's own head, a probe, and a head trained on draws."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from holdfast.core.errors import ConfigError
+from holdfast.core.numerics import in_float64
+from holdfast.core.output import Output, outputs
+from holdfast.readout.decision import linear_layer
+from holdfast.readout.readout import FitContext, Readout, Space, register
+from holdfast.statistics.covariance import ClassCovariance, SharedCovariance
+from holdfast.statistics.drift import DriftName
+from holdfast.statistics.gaussian_source import GaussianSource
+from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.tracker import check_rows
+
+
+@register("head")
+class Head(Readout):
+    """argmax of the trained logits of the classes seen: nothing is stored."""
+
+    label = "head"
+    needs_head = True
+
+    def __init__(self):
+        super().__init__()
+        self.seen: int | None = None
+
+    def fit(self, context: FitContext) -> None:
+        """Only the number of classes is needed: a head may be wider from the start."""
+        self.seen = context.classes
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """The logits."""
+        return self.select(out)
+
+    def select(self, out: Output) -> Float[Tensor, "n k"]:
+        """The logits of the classes seen."""
+        return out.logits[:, : self.seen]
+
+    def network(self, width: int) -> nn.Module:
+        """The logits are the scores."""
+        return nn.Identity()
+
+    def get_extra_state(self) -> int | None:
+        """How many classes were seen."""
+        return self.seen
+
+    def set_extra_state(self, state: int | None) -> None:
+        """Take over their number."""
+        self.seen = state
+
+
+def balanced_shares(y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Shares of the rows that sum to 1 and give every class the same.
+
+    >>> balanced_shares(torch.tensor([0, 2, 2])).tolist()
+    [0.5, 0.25, 0.25]
+    """
+    count = torch.bincount(y)
+    return 1 / (count[y] * (count > 0).sum())
+
+
+def fit_softmax(
+    x: Float[Tensor, "n f"],
+    y: Int[Tensor, " n"],
+    classes: int,
+    decay: float = 1e-3,
+    steps: int = 100,
+) -> tuple[Float[Tensor, "k f"], Float[Tensor, " k"]]:
+    """Class-balanced softmax regression: every class weighs the same, however many rows it has.
+
+    Minimises mean_k mean_{i in k} -log p_k(x_i) + decay/2 ||W||^2 by L-BFGS from zero, so the
+    result does not depend on a seed.
+
+    Args:
+        x: rows, best standardised.
+        y: their classes.
+        classes: K.
+        decay: of the weights, not of the bias.
+        steps: of L-BFGS, at most.
+
+    Returns:
+        (K, f) weights and (K,) biases.
+    """
+    share = balanced_shares(y).to(x.dtype)
+    weight = x.new_zeros(classes, x.shape[1], requires_grad=True)
+    bias = x.new_zeros(classes, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        search.zero_grad()
+        log_p = functional.log_softmax(x @ weight.T + bias, 1)
+        loss = -(share * log_p.gather(1, y[:, None])[:, 0]).sum()
+        loss = loss + decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        search.step(closure)
+    return weight.detach(), bias.detach()
+
+
+class LinearReadout(Readout):
+    """Scores x W^T + b; a subclass solves for W and b when it is fitted.
+
+    Attributes:
+        solved: ``weight`` (K, f) and ``bias`` (K,).
+    """
+
+    def __init__(self, on: Space = "features"):
+        super().__init__(on)
+        self.solved: dict[str, Tensor] = {}
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """X W^T + b."""
+        return self.select(out).float() @ self.solved["weight"].T + self.solved["bias"]
+
+    def network(self, width: int) -> nn.Module:
+        """A linear layer."""
+        return linear_layer(self.solved["weight"], self.solved["bias"])
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The layer."""
+        return self.solved
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over a layer."""
+        self.solved = state
+
+
+@register("probe")
+class LinearProbe(LinearReadout):
+    """Class-balanced linear classifier on the current task's rows and the stored images.
+
+    Args:
+        on: ``features``, ``hidden`` or ``embedding``.
+        decay: weight decay on standardised features.
+
+    Source: docs/theory.md, section 9
+    """
+
+    label = "probe"
+    uses_images = True
+
+    def __init__(self, on: Space = "features", decay: float = 1e-3):
+        super().__init__(on)
+        self.decay = decay
+
+    def fit(self, context: FitContext) -> None:
+        """Train anew on the task and the memory; a stored row of this task is not used twice."""
+        task, stored = context.task, context.memory.rows
+        x, y = self.select(context.out).float(), task.train.y
+        if stored is not None and len(old := stored[stored.task < task.index]):
+            x = torch.cat([x, self.select(outputs(context.learner, old)).float()])
+            y = torch.cat([y, old.y])
+        share = balanced_shares(y)
+        mean = share @ x
+        std = (share @ (x - mean) ** 2).sqrt().clamp_min(1e-6)
+        weight, bias = fit_softmax((x - mean) / std, y, context.classes, self.decay)
+        self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
+
+
+@register("pseudo-head")
+class PseudoHead(LinearReadout):
+    """Softmax regression over all classes on pseudo-features alone, drawn anew when a task ends.
+
+    Stored are the statistics of the Gaussians it draws from and K (1 + f) weights.
+
+    Args:
+        on: ``features``, ``hidden`` or ``embedding``.
+        each: draws of every class.
+        decay: weight decay on standardised features.
+        structure: ``shared`` draws from one covariance; full, diagonal and low_rank from one a class.
+        rank: of low_rank.
+        drift: how the stored statistics follow the network.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: for fewer than two draws, or a structure without covariance.
+
+    Source: Zhu et al., *Prototype augmentation and self-supervision* (PASS), CVPR 2021, with covariances
+    """
+
+    label = "pseudo-head"
+
+    def __init__(
+        self,
+        on: Space = "features",
+        each: int = 200,
+        decay: float = 1e-3,
+        structure: ScatterKind = "shared",
+        rank: int = 8,
+        drift: DriftName = "ridge",
+        seed: int = 0,
+    ):
+        super().__init__(on)
+        if each < 2:
+            raise ConfigError(f"a pseudo-head needs at least 2 draws of a class, not {each}.")
+        if structure == "none":
+            raise ConfigError(
+                "a pseudo-head draws by a covariance: structure=none must be shared, full, diagonal "
+                "or low_rank."
+            )
+        covariance = SharedCovariance() if structure == "shared" else ClassCovariance()
+        self.source = GaussianSource(drift, covariance, structure, rank)
+        self.needs_past = self.source.tracker.follows
+        self.residuals = self.source.tracker.residuals
+        self.structure, self.rank, self.drift = structure, rank, drift
+        self.each, self.decay, self.seed = each, decay, seed
+
+    def fit(self, context: FitContext) -> None:
+        """Take the task into the Gaussians, draw from all of them, and train."""
+        rows, y = self.select(context.out), context.task.train.y
+        check_rows(rows, y, context.task, f"the readout {self.name}", self.on)
+        past = context.past_out if self.needs_past else None
+        past = None if past is None else self.select(past)
+        self.source.update(rows, y, context.classes, past)
+        x, y = self.source.draw(self.each, self.seed)
+        mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
+        weight, bias = fit_softmax((x - mean) / std, y, context.classes, self.decay)
+        bias = bias.masked_fill(~self.source.known.met, -torch.inf)
+        self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
+
+    def scores(self, out: Output) -> Float[Tensor, "n k"]:
+        """X W^T + b, in float64."""
+        rows = in_float64(self.select(out))
+        scores = rows @ self.solved["weight"].to(rows).T + self.solved["bias"].to(rows)
+        return scores.float().to(out.features.device)

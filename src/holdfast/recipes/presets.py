@@ -1,0 +1,187 @@
+"""Presets: sizes and settings that belong together, each with where its numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from holdfast.core.errors import ConfigError, unknown
+from holdfast.core.settings import Network, Training
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults of a run; every one of them can be overridden by its own flag.
+
+    Attributes:
+        name: as the command line calls it.
+        provenance: where the numbers come from.
+        tasks: the stream is cut into.
+        per_class, test_per_class: images used of each class; 0 is all.
+        training, network: as in the settings of a run.
+        augment: set of views for recipes of two views; others take the suited one.
+        recipes: parameters by recipe.
+        trainings: settings of the training that a recipe has for itself.
+    """
+
+    name: str
+    provenance: str
+    tasks: int = 5
+    per_class: int = 0
+    test_per_class: int = 0
+    training: Training = Training()
+    network: Network = Network()
+    augment: str = "auto"
+    recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def parameters_of(self, recipe: str) -> Mapping[str, object]:
+        """The parameters of a recipe that it sets."""
+        return self.recipes.get(recipe, {})
+
+    def training_of(self, recipe: str) -> Training:
+        """The training of a recipe."""
+        return replace(self.training, **self.trainings.get(recipe, {}))
+
+
+# of frozen:adapt=..., the only training it has: that of the first task
+ADAPTING: dict[str, dict[str, Any]] = {
+    "frozen": {"epochs": 8, "first_epochs": 8, "batch": 32, "lr": 0.01}
+}
+CLASSIFIERS = ("joint", "lwf", "lwf_wa", "ida", "er")
+
+QUICK = Preset(
+    "quick",
+    "chosen on validation parts of the digits' training images; a run takes seconds on two cores",
+    training=Training(epochs=10, first_epochs=20, batch=64, lr=0.005, warmup=1),
+    recipes={
+        "supcon": {"tau": 0.5},
+        "co2l": {"tau": 0.5},
+        "fnc2": {"tau": 0.5},
+        "fnc2_strict": {"tau": 0.5, "features": 3.0},
+        "lwf_strict": {"features": 3.0},
+        "ida": {"weight": 10.0, "T": 30.0},
+        "der": {"alpha": 2.0},
+        "derpp": {"alpha": 1.0, "beta": 1.0},
+    },
+    # fine-tuning keeps the small rate: at the larger one its features die in the second task
+    trainings={name: {"lr": 0.05} for name in CLASSIFIERS}
+    | {name: {"lr": 0.02} for name in ("der", "derpp")}
+    | ADAPTING,
+)
+
+SLOW_WEIGHTS = {"classes": "new", "weight": 3000.0, "step": "proximal"}
+
+DESK = Preset(
+    "desk",
+    "chosen on validation parts of CIFAR-10's training images so that methods separate within "
+    "15 minutes on two cores; not comparable with published figures",
+    per_class=500,
+    training=Training(epochs=25, first_epochs=50, batch=128, lr=0.1, warmup=2),
+    network=Network(width=16),
+    recipes={
+        "fnc2": {"alpha": "delayed:8,20"},
+        "fnc2_strict": {"alpha": "delayed:8,20", "features": 3.0},
+        "lwf_strict": {"features": 3.0},
+        "ewc": SLOW_WEIGHTS,
+        "online_ewc": SLOW_WEIGHTS,
+        "si": SLOW_WEIGHTS | {"weight": 100.0},
+        "kfac_laplace": {"classes": "new"},
+    },
+    # finetune's is the rate at which its training loss on the last task is least: see docs/desk.md
+    trainings={"finetune": {"lr": 0.01}}
+    | {
+        name: {"lr": 0.03}
+        for name in ("ewc", "online_ewc", "si", "kfac_laplace", "lwf", "lwf_strict", "ida")
+    }
+    | {name: {"lr": 0.01, "batch": 32} for name in ("der", "derpp")}
+    | ADAPTING,
+)
+
+_SCALE = 0.5 / 0.07
+_CO2L = {"tau": 0.5, "scale": _SCALE, "average": "rows"}
+_FNC2 = {
+    "tau": 0.5,
+    "scale": _SCALE,
+    "prototype_now": 0.2,
+    "prototype_past": 0.1,
+    "alpha": "delayed:30,80",
+}
+_PAPER = (
+    "Co2L's text and the FNC2 authors' later public code (arXiv 2106.14413, 2412.02865, 2510.15751)"
+)
+
+PAPER_CIFAR10 = Preset(
+    "paper",
+    _PAPER,
+    tasks=5,
+    training=Training(epochs=100, first_epochs=500, batch=512, lr=0.5, warmup=10),
+    network=Network(width=64),
+    augment="contrastive",
+    recipes={
+        "supcon": {"tau": 0.5, "scale": _SCALE},
+        "co2l": _CO2L | {"now": 0.2, "past": 0.01},
+        "fnc2": _FNC2 | {"gamma": 1.0, "now": 0.2, "past": 0.01, "classes": 10},
+    },
+)
+
+PAPER_CIFAR100 = replace(
+    PAPER_CIFAR10,
+    provenance=_PAPER + "; 5 tasks of 20 classes, never to be compared with 10 of 10",
+    recipes=dict(PAPER_CIFAR10.recipes)
+    | {"fnc2": _FNC2 | {"gamma": 4.0, "now": 0.2, "past": 0.01, "classes": 100}},
+)
+
+PAPER_TINY = replace(
+    PAPER_CIFAR10,
+    tasks=10,
+    training=Training(epochs=50, first_epochs=500, batch=512, lr=0.1, warmup=10),
+    augment="contrastive-tiny",
+    recipes={
+        "supcon": {"tau": 0.5, "scale": _SCALE, "dim": 256},
+        "co2l": _CO2L | {"now": 0.1, "past": 0.1, "dim": 256},
+        "fnc2": _FNC2
+        | {
+            "gamma": 4.0,
+            "now": 0.1,
+            "past": 0.1,
+            "alpha": "delayed:20,40",
+            "dim": 256,
+            "classes": 200,
+        },
+    },
+)
+
+PAPER = {"cifar10": PAPER_CIFAR10, "cifar100": PAPER_CIFAR100, "tiny-imagenet": PAPER_TINY}
+SMALL = 16  # pixels along a side
+PRESETS = ("auto", "quick", "desk", "paper")
+
+
+def find_preset(
+    name: str = "auto", shape: tuple[int, ...] | None = None, stream: str = ""
+) -> Preset:
+    """A preset by name.
+
+    Args:
+        name: ``quick``, ``desk``, ``paper``; or ``auto``: quick for feature vectors and images of up
+            to 16 pixels, desk for larger ones and where the shape is not known.
+        shape: of one input.
+        stream: its name, for ``paper``.
+
+    Raises:
+        ConfigError: for an unknown preset, or ``paper`` for a stream that no paper used.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", str(name), PRESETS)
+    if name == "paper":
+        if stream not in PAPER:
+            raise ConfigError(
+                f"the preset paper is for {', '.join(PAPER)}, not for '{stream}': "
+                "use --preset desk or quick."
+            )
+        return PAPER[stream]
+    if name == "auto":
+        small = shape is not None and (len(shape) == 1 or max(shape[1:]) <= SMALL)
+        name = "quick" if small else "desk"
+    return {"quick": QUICK, "desk": DESK}[name]

@@ -1,0 +1,1 @@
+"""A stored model in use: predictions and exports."""

@@ -1,0 +1,33 @@
+"""What is kept of a class: counts, means, scatters, and the maps by which they follow a network."""
+
+from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.covariance import (
+    ClassCovariance,
+    Covariance,
+    SharedCovariance,
+    draw_rows,
+    oracle_shrinkage,
+)
+from holdfast.statistics.drift import Drift, DriftMap, Translation, fit_drift
+from holdfast.statistics.gaussian_source import GaussianSource
+from holdfast.statistics.roots import FactorScatter
+from holdfast.statistics.scatter import Scatter, ScatterKind
+from holdfast.statistics.tracker import Tracker
+
+__all__ = [
+    "ClassCovariance",
+    "Covariance",
+    "Drift",
+    "DriftMap",
+    "FactorScatter",
+    "GaussianSource",
+    "Scatter",
+    "ScatterKind",
+    "SharedCovariance",
+    "Statistics",
+    "Tracker",
+    "Translation",
+    "draw_rows",
+    "fit_drift",
+    "oracle_shrinkage",
+]

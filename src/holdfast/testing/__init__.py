@@ -1,0 +1,39 @@
+"""The laws that every part obeys, as functions that others can call.
+
+In the manner of scikit-learn's ``check_estimator``: a function a kind of part, for the project's own
+parts and for those of a plugin, with pytest or without. Each raises AssertionError with one sentence
+that says which law does not hold.
+
+    from holdfast.testing import check_recipe, check_term
+
+    def test_my_anchor():
+        check_term(MyAnchor())
+
+    @pytest.mark.parametrize("law", RECIPE_LAWS)
+    def test_my_recipe(law):
+        check_recipe("my_recipe", laws=[law])
+"""
+
+from holdfast.testing.backbones import check_backbone
+from holdfast.testing.memories import check_memory
+from holdfast.testing.readouts import check_readout
+from holdfast.testing.recipes import RECIPE_LAWS, check_recipe
+from holdfast.testing.rules import check_rule
+from holdfast.testing.sources import check_source
+from holdfast.testing.streams import small_source, small_stream, textures, vectors
+from holdfast.testing.terms import check_term
+
+__all__ = [
+    "RECIPE_LAWS",
+    "check_backbone",
+    "check_memory",
+    "check_readout",
+    "check_recipe",
+    "check_rule",
+    "check_source",
+    "check_term",
+    "small_source",
+    "small_stream",
+    "textures",
+    "vectors",
+]

@@ -1,0 +1,1 @@
+"""How a method is run: settings, the loop, its state, its figures."""

@@ -1,0 +1,68 @@
+"""What one update sees: the batch and the memory's draws, as views."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from holdfast.core.output import Output
+from holdfast.core.step import Forward, Step
+from holdfast.memory.memory import pick
+from holdfast.stream.augment import views
+from holdfast.stream.task import Task
+from holdfast.train.progress import classes_with
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.train.continual import Continual
+    from holdfast.train.loop import Trainer
+
+
+def make_step(
+    core: Continual,
+    task: Task,
+    trainer: Trainer,
+    index: Tensor,
+    epoch: int,
+    lr: float,
+    generator: torch.Generator,
+) -> Step:
+    """The step of the rows at these places of the trainer's pool."""
+    rows = trainer.pool[index]
+    raw = {"batch": core.memory.mixed(rows, generator)}
+    raw |= core.memory.drawn(len(rows), generator)
+    if core.rows is not None:
+        raw["given"] = pick(core.rows, len(rows), generator)
+    wanted = core.method.views
+    parts = {
+        # a lone row is seen twice at least: batch norm needs two
+        name: views(core.augment, part, wanted if len(part) > 1 else max(2, wanted), generator)
+        for name, part in raw.items()
+    }
+    return Step(
+        parts,
+        trainer.model,
+        past_forward(core),
+        task.index,
+        task.classes,
+        classes_with(core.progress.seen, task),
+        epoch=epoch,
+        epochs=trainer.epochs,
+        known=core.progress.seen,
+        learner=core.learner,
+        lr=lr,
+        size=len(trainer.pool),
+    )
+
+
+def past_forward(core: Continual) -> Forward | None:
+    """The past network under the run's precision; None in the first task."""
+    return None if core.past is None else partial(_say, core, core.past)
+
+
+def _say(core: Continual, past: Learner, x: Tensor) -> Output:
+    with core.fabric.autocast():
+        return past(x)

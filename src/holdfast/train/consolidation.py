@@ -1,0 +1,62 @@
+"""What ends a task, in a fixed order, and what of it is kept for the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.core.rng import make_generator, seeded
+from holdfast.memory.meter import forbid_images
+from holdfast.readout.readout import FitContext
+from holdfast.stream.task import Task
+from holdfast.train.adaptation import end_adaptation
+from holdfast.train.progress import classes_with
+
+if TYPE_CHECKING:
+    from holdfast.train.continual import Continual
+
+
+def consolidate(core: Continual, task: Task) -> None:
+    """First what changes the network, then all that measures it (terms, rules, memory, readouts), then
+    the past network, and last the check of what was stored.
+
+    Raises:
+        ProtocolError: when a part keeps images that the protocol does not allow.
+    """
+    end_adaptation(core)
+    seed, device = core.setup.seed, core.fabric.device
+    with seeded(device, seed, "consolidate", task.index):
+        for rule in () if task.few else core.method.rules:
+            rule.adjust(core.learner, task)
+        for part in (*core.method.terms, *core.method.rules):
+            part.consolidate(core.learner, task, core.past_eval)
+        chance = make_generator(device, seed, "memory", task.index)
+        core.memory.consolidate(core.learner, task, chance)
+        seen = classes_with(core.progress.seen, task)
+        context = FitContext(core.learner, task, core.memory, seen, core.past_eval)
+        for readout in core.readouts.values():
+            readout.fit(context)
+    _keep_past(core)
+    stored = kept(core) | core.readouts | {"learner": core.learner, "past": core.past}
+    forbid_images(stored, task.train, str(core.protocol), core.rows)
+    if core.protocol.kind == "strict":
+        forbid_images({"memory": core.memory}, task.train, "strict")
+
+
+def _keep_past(core: Continual) -> None:
+    """Freeze copies of the network for the next task, as many as its parts need."""
+    mode = core.setup.network.past_mode
+    terms = any(term.needs_past for term in core.method.terms)
+    if terms:
+        core.past = core.learner.freeze(mode)
+    if terms or any(readout.needs_past for readout in core.readouts.values()):
+        shared = core.past if mode == "eval" else None
+        core.past_eval = shared or core.learner.freeze()
+
+
+def kept(core: Continual) -> dict[str, object]:
+    """What of the method outlives a task, the learner and the declared memory apart."""
+    parts: dict[str, object] = {}
+    for part in (*core.method.terms, *core.method.objectives, *core.method.rules):
+        name = type(part).__name__
+        parts[f"{name} {len(parts) + 1}" if name in parts else name] = part
+    return parts | {core.readout: core.readouts[core.readout]}

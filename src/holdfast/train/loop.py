@@ -1,0 +1,99 @@
+"""The one loop: an epoch. It alone touches the optimiser."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from holdfast.anchor.rule import edited
+from holdfast.core.errors import ConfigError
+from holdfast.core.rng import make_generator, seeded
+from holdfast.core.rows import Rows
+from holdfast.core.step import Forward, Step
+from holdfast.loss.classify import CrossEntropy
+from holdfast.stream.task import Task
+from holdfast.train.adaptation import begin_adaptation
+from holdfast.train.batch import make_step
+from holdfast.train.events import Epoch
+from holdfast.train.records import RunningMeans, check_finite
+from holdfast.train.schedule import WarmupCosine
+
+if TYPE_CHECKING:
+    from holdfast.train.continual import Continual
+
+
+class Trainer:
+    """What the epochs of one task share: the wrapped network, the optimiser, the learning rate."""
+
+    def __init__(self, core: Continual, task: Task):
+        begin_adaptation(core)
+        training = core.setup.training
+        self.objectives = core.method.objectives or [CrossEntropy()]
+        self.pool = core.memory.pooled(task.train)
+        self.epochs = training.epochs_of(task.index)
+        self.batches = -(-len(self.pool) // training.batch)
+        self.optimizer = core.method.optimizer(core.learner.parameters(), training)
+        self.schedule = WarmupCosine(self.optimizer, self.epochs, self.batches, training.warmup)
+        self.model: Forward
+        self.model, self.wrapped = core.fabric.setup(core.learner, self.optimizer)  # type: ignore[assignment]
+
+
+def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoch:
+    """One pass over a task: batch -> step -> loss and anchors -> update -> memory.
+
+    Raises:
+        DivergedError: when a loss term stops being finite.
+        ConfigError: if no step's loss reached a weight.
+    """
+    pool, device = trainer.pool, core.fabric.device
+    started, means = time.perf_counter(), RunningMeans(core.method.penalties)
+    generator = make_generator(device, core.setup.seed, "epoch", task.index, epoch)
+    order = torch.randperm(len(pool), generator=generator, device=device)
+    lr, moved = 0.0, False
+    with seeded(device, core.setup.seed, "global", task.index, epoch):
+        for index in order.tensor_split(trainer.batches):
+            lr = trainer.optimizer.param_groups[0]["lr"]
+            step = make_step(core, task, trainer, index, epoch, lr, generator)
+            loss = update(core, trainer, step)
+            moved = moved or loss.requires_grad
+            means.add(step.records, loss)
+            observe(core, task, pool, index, step, epoch, generator)
+    if not moved:
+        raise ConfigError(
+            f"the loss of {core.method.name} reached no weight in task {task.index + 1}: nothing would "
+            "be learned. Give it a term that reads the new rows, or unfreeze a layer (--tune-layers)."
+        )
+    seconds = time.perf_counter() - started
+    place = (task.index, task.index + 1, epoch, trainer.epochs)
+    return Epoch(*place, means.means(), lr, len(pool) / seconds, seconds)
+
+
+def update(core: Continual, trainer: Trainer, step: Step) -> Tensor:
+    """One update: loss and anchors, backward, and the optimiser between the rules; the loss."""
+    loss = sum((part(step) for part in trainer.objectives), start=step.zero)
+    check_finite(loss, step)
+    if loss.requires_grad:
+        trainer.wrapped.zero_grad()
+        core.fabric.backward(loss)
+        with edited(core.method.rules, core.learner, step):
+            trainer.wrapped.step()
+    trainer.schedule.step()
+    return loss
+
+
+def observe(
+    core: Continual,
+    task: Task,
+    pool: Rows,
+    index: Tensor,
+    step: Step,
+    epoch: int,
+    generator: torch.Generator,
+) -> None:
+    """Show the memory the step's new rows, with what the learner's output was if it notes that."""
+    fresh = (pool.task[index] == task.index).nonzero()[:, 0]
+    out = step["batch"].out.rows(fresh) if core.memory.columns else None
+    core.memory.observe(pool[index[fresh]], epoch, generator, out)

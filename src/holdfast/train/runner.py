@@ -1,0 +1,144 @@
+"""A run over a whole stream: `Continual` learns, and after each task every test set is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.core.settings import Training
+from holdfast.learner.learner import Learner
+from holdfast.metrics import accuracies, expected_calibration_error
+from holdfast.recipes.method import Method
+from holdfast.stream.task import Stream, Task
+from holdfast.train.alone import refuse_alone
+from holdfast.train.continual import Continual
+from holdfast.train.events import STOP, Event, TaskDone, ignore
+from holdfast.train.identity import refuse_other
+from holdfast.train.progress import Progress
+from holdfast.train.result import Result
+from holdfast.train.setup import Setup, as_setup
+from holdfast.train.state import State, result_state, take_result
+
+
+def run(
+    method: Method,
+    stream: Stream,
+    setup: Setup | Training = Setup(),
+    *,
+    config: Mapping[str, object] | None = None,
+    watch: Callable[[Event], object] = ignore,
+) -> Result:
+    """Learn a stream with a method and say what was kept.
+
+    Args:
+        method: what to do; a copy is used, so it can be run again.
+        stream: the tasks.
+        setup: how it goes; a `Training` alone stands for a setup with it.
+        config: more to note in the result.
+        watch: called with every `Epoch` and `TaskDone`; if it returns `holdfast.STOP`, the run ends
+            there and the result says so.
+
+    Raises:
+        ConfigError: for parts that do not fit together.
+        ProtocolError: when a part keeps images that the protocol does not allow.
+        DivergedError: when a loss term stops being finite; what earlier events showed stays valid.
+    """
+    work = Run(method, stream, setup)
+    work.result.config = work.config | dict(config or {})
+    for event in work.events():
+        if watch(event) is STOP:
+            if work.result.status != "complete":
+                work.result.status = "stopped: by its watcher"
+            break
+    return work.result
+
+
+class Run:
+    """One run in progress: `events` learns and yields. The arguments are those of `run`.
+
+    Attributes:
+        continual: what learns.
+        result: the figures so far.
+        config: every setting, for the result.
+    """
+
+    def __init__(self, method: Method, stream: Stream, setup: Setup | Training = Setup()):
+        classes = max(stream.seen(len(stream) - 1)) + 1
+        setup = as_setup(setup)
+        self.stream = stream
+        self.continual = core = Continual(method, stream.shape, setup, classes)
+        core.progress = Progress(labels=tuple(stream.names))
+        for task in stream:
+            refuse_alone(core, task)
+        protocols = {
+            name: core.protocol if readout.uses_images else core.protocol.unread
+            for name, readout in core.readouts.items()
+        }
+        name = core.method.name
+        self.result = Result.blank(name, str(core.protocol), core.readout, protocols, stream)
+        self.config: dict[str, Any] = {
+            "setup": setup.to_dict() | {"protocol": str(core.protocol)},
+            "method": core.identity["method"],
+        }
+        if core.learner.backbone.sha256:
+            self.config["backbone_sha256"] = core.learner.backbone.sha256
+        self.data = {"data": dict(self.result.data)}  # which the state of this run belongs to
+
+    @property
+    def learner(self) -> Learner:
+        """The network."""
+        return self.continual.learner
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        return self.continual.progress
+
+    def state(self) -> State:
+        """All that this run is made of, as plain data; to be asked between two events."""
+        return self.continual.state() | self.data | {"result": result_state(self.result)}
+
+    def restore(self, state: State) -> None:
+        """Go on where a state was taken, bit for bit; for a run made from the same arguments.
+
+        Raises:
+            ConfigError: for the state of another run, naming what differs.
+        """
+        refuse_other(self.data, {"data": state["data"]})
+        self.continual.restore(state)
+        take_result(self.result, state["result"])
+        self.result.tasks = list(self.progress.notes)
+
+    def events(self) -> Iterator[Event]:
+        """Learn task after task, from where the run stands, and measure after each."""
+        for task in self.stream.tasks[self.progress.task :]:
+            for epoch in self.continual.epochs(task):
+                yield replace(epoch, tasks=len(self.stream))
+            self._evaluate(task)
+            self.result.tasks = list(self.progress.notes)
+            if task.index == len(self.stream) - 1:
+                self.result.status = "complete"
+            yield TaskDone(task.index, self.learner, self.result)
+
+    def _evaluate(self, task: Task) -> None:
+        """Fill row i of every accuracy matrix; each test set is passed through the network once."""
+        core, tests = self.continual, self.stream.tasks[: task.index + 1]
+        probabilities: dict[str, list[Tensor]] = {name: [] for name in core.readouts}
+        for j, other in enumerate(tests):
+            out, y = core.out(other.test.x), other.test.y.to(core.fabric.device)
+            for name, readout in core.readouts.items():
+                scores = readout.scores(out)
+                class_il, task_il = accuracies(scores, y, other.classes)
+                reading = self.result.readings[name]
+                reading.class_il.matrix[task.index, j] = class_il
+                reading.task_il.matrix[task.index, j] = task_il
+                probabilities[name].append(readout.probabilities_of(scores))
+        y = torch.cat([other.test.y for other in tests])
+        for name, readout in core.readouts.items():
+            reading, p = self.result.readings[name], torch.cat(probabilities[name])
+            reading.drift_residuals = list(readout.residuals)
+            reading.calibration_error = expected_calibration_error(p, y.to(p.device))
