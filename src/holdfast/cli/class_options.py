@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -225,7 +225,7 @@ class Export:
     """
 
     model: Positional[Path]
-    to: Literal[onnx, torch] = "onnx"
+    to: Literal["onnx", "torch"] = "onnx"
     out: File = None
     version: int = 0
     overwrite: bool = False
