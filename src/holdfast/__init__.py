@@ -14,6 +14,7 @@ from holdfast.core.threads import wait_quietly
 
 if TYPE_CHECKING:
     from holdfast import anchor, learner, loss, memory, metrics, readout, recipes, stream
+    from holdfast.api import Answer, Evaluation, Model, Release, learn, load, merge
     from holdfast.core.errors import (
         ConfigError,
         DataError,
@@ -40,6 +41,7 @@ wait_quietly()
 
 _ROOMS = ("anchor", "learner", "loss", "memory", "metrics", "readout", "recipes", "stream")
 _HOMES = {  # which module has which names
+    "api": "Answer Evaluation Model Release learn load merge",
     "core.errors": "ConfigError DataError DivergedError HoldfastError PluginError ProtocolError StoreError",
     "core.rows": "Rows",
     "core.settings": "Machine Network Training",
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022
     "Method", "recipes", "Setup", "Training", "Network", "Machine", "Continual", "run",
     "Epoch", "TaskDone", "STOP", "metrics", "Result",
     "HoldfastClassifier",
+    "learn", "load", "merge", "Release", "Model", "Answer", "Evaluation",
     "HoldfastError", "ConfigError", "DataError", "DivergedError", "PluginError", "ProtocolError",
     "StoreError",
 ]  # fmt: skip

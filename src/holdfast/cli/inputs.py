@@ -116,7 +116,7 @@ def _inside(paths: Iterable[Path]) -> Iterator[Batch]:
         waiting = []
         if table:
             listed = list_labelled(path, part="test", labelled=False)
-            yield from _cut(listed)
+            yield from cut(listed)
             continue
         inside, out = walk(path, repeats=True)
         yield from _files([file for file in inside if is_image(file)])
@@ -126,15 +126,19 @@ def _inside(paths: Iterable[Path]) -> Iterator[Batch]:
 
 
 def _files(files: Sequence[Path]) -> Iterator[Batch]:
-    return _cut(_listing(files))
+    return cut(_listing(files))
 
 
 def _listing(files: Sequence[Path]) -> Listed:
     return Listed("images", list(files), [], pictures_in(files), np.arange(len(files)))
 
 
-def _cut(listed: Listed) -> Iterator[Batch]:
-    """A few at a time; a table is gone through once."""
+def cut(listed: Listed) -> Iterator[Batch]:
+    """A few at a time; a table is gone through once.
+
+    Args:
+        listed: images or vectors, none opened yet.
+    """
     count = VECTORS if listed.pictures is None else IMAGES
     encoded = None if listed.pictures is None else listed.pictures.images(listed.rows)
     for start in range(0, len(listed.files), count):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.model_blueprint import asked_model
-from holdfast.cli.operate import finite, nothing_left
+from holdfast.cli.operate import finite
 from holdfast.cli.options import Learn
 from holdfast.cli.passing import Passing
 from holdfast.cli.reading import read
@@ -25,8 +25,10 @@ from holdfast.release.gate import Gate
 from holdfast.release.page import write_page
 from holdfast.release.teaching import Asked, Teaching
 from holdfast.report import Watch, progress_mode
+from holdfast.store.lock import nothing_left
 from holdfast.store.manifest import Manifest
 from holdfast.store.model import ModelFolder
+from holdfast.stream.listed import Listed
 
 REFUSED = 3  # exit code: nothing was published
 
@@ -49,7 +51,8 @@ def _perform(
     folder: ModelFolder, options: Learn, arguments: Sequence[str], console: Console
 ) -> int:
     say = console.print if not options.quiet else lambda *_, **__: None
-    teaching = _asked(folder, options, console)
+    with Passing(console, options.quiet) as passing:
+        teaching = teaching_of(folder, options, passing)
     update, data = teaching.update, teaching.data
     if update.published and update.base:
         say(f"version {update.base.version} has learned these images: nothing is left to resume")
@@ -74,17 +77,35 @@ def _perform(
     return _answer(teaching, manifest, reasons, options, page)
 
 
-def _asked(folder: ModelFolder, options: Learn, console: Console) -> Teaching:
-    """The update that the options describe, with its images read."""
-    with Passing(console, options.quiet) as passing:
-        reader, data = asked_model(folder, options, passing)
-    golden = None if options.golden is None else reader.read(options.golden, options, "test")
+def teaching_of(
+    folder: ModelFolder,
+    options: Learn,
+    progress: Callable[[int, int], object] | None = None,
+    data: Path | Listed | None = None,
+    golden: Path | Listed | None = None,
+) -> Teaching:
+    """The update that the options describe, with its images read.
+
+    Args:
+        folder: of the model, with its lock held.
+        options: of the command.
+        progress: called with the images that went through a frozen backbone, and all of them.
+        data: in place of that of the options.
+        golden: the same.
+
+    Raises:
+        ConfigError: for options that do not fit, or that differ from those of the model.
+        DataError: for images that cannot be read.
+    """
+    source, judges = data or options.data, golden or options.golden
+    reader, learned = asked_model(folder, options, progress, source)
+    measured = None if judges is None else reader.read(judges, options, "test")
     if options.anew:
         folder.checkpoint.remove()
     gate = Gate(options.max_drop, options.max_class_drop)
-    name = Path(options.data).name
+    name = str(source.where) if isinstance(source, Listed) else source.name
     asked = Asked(gate, options.yes, options.resume, options.device, options.pictures, name)
-    return Teaching(folder, data, golden, reader.blueprint, reader.core, reader.base, asked)
+    return Teaching(folder, learned, measured, reader.blueprint, reader.core, reader.base, asked)
 
 
 def _answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -21,8 +22,29 @@ from holdfast.train.blueprint import Blueprint
 def merge_command(arguments: list[str], console: Console) -> int:
     """Bring them together in a new folder; neither of the two changes."""
     options = read(Merge, arguments, "holdfast merge")
+    data = unite(options)
+    mine, theirs = data.pop("of_each")
+    shared = f"; in both: {', '.join(data['common_classes'])}" if data["common_classes"] else ""
+    line = (
+        f"{options.out}: {data['classes']} classes, {mine} of {options.one} and {theirs} of "
+        f"{options.other}{shared}"
+    )
+    say(data, [line], options.json, console)
+    return 0
+
+
+def unite(options: Merge) -> dict[str, Any]:
+    """Make the model of both; what was done, as its version notes it.
+
+    Args:
+        options: of the command.
+
+    Raises:
+        ConfigError: for models that cannot be merged, or a folder that is a model already.
+    """
     loaded = [ModelFolder(path).load(device="cpu") for path in (options.one, options.other)]
     (core, mine), (other, theirs) = loaded
+    of_each = len(mine.classes), len(theirs.classes)
     blueprints = [Blueprint.from_data(manifest.blueprint) for _, manifest in loaded]
     names = (str(options.one), str(options.other))
     require_alike((core, blueprints[0]), (other, blueprints[1]), names)
@@ -31,14 +53,8 @@ def merge_command(arguments: list[str], console: Console) -> int:
         sources = [_source(m, path) for (_, m), path in zip(loaded, (options.one, options.other))]
         notes = {"merged": sources, "common_classes": common}
         manifest = folder.publish(core, blueprints[0], notes, f"merged {names[0]} and {names[1]}")
-    data = notes | {"version": manifest.version, "classes": len(manifest.classes)}
-    shared = f"; in both: {', '.join(common)}" if common else ""
-    line = (
-        f"{options.out}: {data['classes']} classes, {len(mine.classes)} of {names[0]} and "
-        f"{len(theirs.classes)} of {names[1]}{shared}"
-    )
-    say(data, [line], options.json, console)
-    return 0
+    counts = {"version": manifest.version, "classes": len(manifest.classes)}
+    return notes | counts | {"of_each": of_each}
 
 
 def split_command(arguments: list[str], console: Console) -> int:

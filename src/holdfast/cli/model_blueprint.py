@@ -81,9 +81,18 @@ class Reader:
 
 
 def asked_model(
-    folder: ModelFolder, options: Learn, progress: Callable[[int, int], object] | None = None
+    folder: ModelFolder,
+    options: Learn,
+    progress: Callable[[int, int], object] | None = None,
+    source: Path | Listed | None = None,
 ) -> tuple[Reader, LabelledImages]:
     """How the model reads, with its blueprint, and the images it is to learn.
+
+    Args:
+        folder: of the model.
+        options: of the command.
+        progress: called with the images that went through a frozen backbone, and all of them.
+        source: of the images, in place of that of the options.
 
     Raises:
         ConfigError: for settings that do not fit, or that differ from those of the model.
@@ -91,7 +100,12 @@ def asked_model(
     """
     hints: list[str] = []
     listed = list_labelled(
-        options.data, options.per_class or None, 0, options.strict_data, "train", options.labels
+        source or options.data,
+        options.per_class or None,
+        0,
+        options.strict_data,
+        "train",
+        options.labels,
     )
     if folder.exists:
         reader = _extended(Blueprint.from_data(folder.manifest().blueprint), folder, options)

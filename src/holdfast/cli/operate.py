@@ -16,6 +16,7 @@ from holdfast.cli.interrupt import command_line
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.text import json_text
 from holdfast.serve.predictor import Predictor, require_fitting
+from holdfast.store.lock import nothing_left
 from holdfast.store.manifest import Manifest
 from holdfast.store.model import ModelFolder
 from holdfast.stream.folder import pictures_in
@@ -63,32 +64,20 @@ def anew(path: Path) -> Iterator[ModelFolder]:
         yield folder
 
 
-@contextmanager
-def nothing_left(path: Path) -> Iterator[None]:
-    """A folder that is made inside, and in which nothing but a lock was left, is gone at the end."""
-    new = not path.exists()
-    try:
-        yield
-    finally:
-        if new and path.exists() and {p.name for p in path.iterdir()} <= {".lock"}:
-            (path / ".lock").unlink(missing_ok=True)
-            path.rmdir()
-
-
-def inputs_of(core: Continual, manifest: Manifest, path: Path, name: str) -> Tensor:
+def inputs_of(core: Continual, manifest: Manifest, path: Path | Listed, name: str) -> Tensor:
     """The inputs of a class in labelled data, or in a folder or features of that class alone.
 
     Args:
         core: that learned them.
         manifest: of its version.
         path: a source of labelled data (`holdfast.stream.list_labelled`); a folder of images of the
-            class; or a .npy file without labels.
+            class; a .npy file without labels; or inputs of the class, listed.
         name: of the class.
 
     Raises:
         DataError: if there is none, or one cannot be read.
     """
-    listed = _of_class(path, name)
+    listed = path if isinstance(path, Listed) else _of_class(path, name)
     predictor = Predictor(core, levels=Blueprint.from_data(manifest.blueprint).levels)
     require_fitting(listed, core.learner.shape)
     if listed.vectors is not None:

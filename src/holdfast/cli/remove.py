@@ -12,17 +12,33 @@ from holdfast.cli.flags import read
 from holdfast.cli.operate import at_rest, inputs_of, say
 from holdfast.store.prune import delete_versions, holders
 from holdfast.store.removal import certificate, remove_class
+from holdfast.stream.listed import Listed
 from holdfast.train.blueprint import Blueprint
 
 
 def remove_command(arguments: list[str], console: Console) -> int:
     """Remove it, publish, and say how far that goes."""
     options = read(Remove, arguments, "holdfast remove")
+    data = unlearn(options)
+    say(data, lines(data, str(options.model)), options.json, console)
+    return 0
+
+
+def unlearn(options: Remove, listed: Listed | None = None) -> dict[str, Any]:
+    """Publish a version without the class; the certificate.
+
+    Args:
+        options: of the command.
+        listed: what the class was learned from, in place of the data of the options.
+
+    Raises:
+        ConfigError: where weights remember the class, or its images are needed.
+    """
     with at_rest(options.model) as folder:
         core, base = folder.load(device=options.device)
         known = options.name in [str(label) for label in core.labels]
-        brought = options.data is not None and known
-        x = inputs_of(core, base, options.data, options.name) if brought and options.data else None
+        source = listed or options.data
+        x = inputs_of(core, base, source, options.name) if source and known else None
         removal = remove_class(core, options.name, x, options.readout_only)
         still = holders(folder, options.name)
         paper = certificate(removal, still) | {"purge": options.purge}
@@ -30,14 +46,11 @@ def remove_command(arguments: list[str], console: Console) -> int:
         manifest = folder.publish(core, blueprint, {"removed": paper}, f"removed {options.name}")
         if options.purge:
             delete_versions(folder, still)
-    left = [] if options.purge else still
-    data = paper | {
+    return paper | {
         "version": manifest.version,
         "purged": still if options.purge else [],
-        "versions_that_hold_it": left,
+        "versions_that_hold_it": [] if options.purge else still,
     }
-    say(data, lines(data, str(options.model)), options.json, console)
-    return 0
 
 
 def lines(paper: Mapping[str, Any], model: str) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 
 from holdfast.readout.confidence import Confidence
 from holdfast.readout.held_out import HeldOut
+from holdfast.readout.measure import confidence_by
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import Covariance, SharedCovariance, draw_rows
@@ -50,7 +51,7 @@ def decide_by(readout: Streaming, statistics: Statistics) -> dict[str, str]:
 def _carried(former: Confidence, before: Confidence, after: Confidence) -> Confidence:
     """Moved as the confidence of draws moves."""
     reach = former.reach
-    if len(reach):
+    if all(len(part) for part in (reach, before.reach, after.reach)) and former.centred:
         reach = (reach + (after.reach - before.reach).to(reach)).cummax(0)[0]
     temperature = former.temperature * after.temperature / before.temperature
     return replace(former, temperature=temperature, reach=reach, at=(0, 0), nominal=True)
@@ -74,8 +75,8 @@ def _of_draws(readout: Streaming) -> Confidence | None:
     if draws is None:
         return None
     readout.confidence = Confidence()
-    readout.calibrate(draws, (0, 0))
-    return readout.confidence if readout.confidence.rows else None
+    measured = confidence_by(readout, draws, (0, int(readout.known.met.sum())))
+    return measured if measured.rows else None
 
 
 def _draws(readout: Streaming) -> HeldOut | None:

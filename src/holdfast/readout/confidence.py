@@ -37,6 +37,7 @@ class Confidence:
         nominal: whether rows that were drawn had a say, so that sets promise the model's share alone.
         gap: (K,) how much stranger than all a class's held-out rows looked, in the median; or ().
         measured: (K,) held-out rows of each class behind ``gap``; or ().
+        centred: whether strangeness was counted from that of the class's mean; not in older files.
     """
 
     temperature: float = 1.0
@@ -49,6 +50,7 @@ class Confidence:
     nominal: bool = False
     gap: Float[Tensor, " k"] = field(default_factory=nothing)
     measured: Float[Tensor, " j"] = field(default_factory=nothing)
+    centred: bool = True
 
     def after(
         self, temperature: float, strange: Float[Tensor, " n"], at: tuple[int, int]
@@ -60,12 +62,21 @@ class Confidence:
         """
         n = float(len(strange))
         share = self.share(n)
-        reach = averaged(self.reach, strange, share)
+        reach = averaged(self.reach if self.centred else nothing(), strange, share)
+        if at[1] < 2:  # one class has no other that its rows could be far from
+            reach = nothing()
         before = temperature if self.forgotten else self.temperature
         both = math.exp(share * math.log(before) + (1 - share) * math.log(temperature))
         rows = min(self.rows, n) + n
         return replace(
-            self, temperature=both, reach=reach, rows=rows, at=at, forgotten=False, nominal=False
+            self,
+            temperature=both,
+            reach=reach,
+            rows=rows,
+            at=at,
+            forgotten=False,
+            nominal=False,
+            centred=True,
         )
 
     def share(self, n: float) -> float:
@@ -184,6 +195,7 @@ class Confidence:
     def state(self) -> dict[str, Tensor]:
         """As tensors by name."""
         numbers = [self.temperature, self.rows, *map(float, self.at), self.behind, self.nominal]
+        numbers.append(self.centred)
         return {
             "temperature": torch.tensor(numbers[0], dtype=torch.float64),
             "reach": self.reach,
@@ -205,10 +217,12 @@ class Confidence:
         )
         more = [] if numbers is None else numbers[3:].tolist()
         behind, nominal = (more[0], bool(more[1])) if more else (0.0, False)
+        centred = len(more) > 2 and bool(more[2])
         parts = (state.get(name, nothing()) for name in ("missed", "gap", "measured"))
         missed, gap, measured = parts
         temperature = float(state["temperature"])
-        return cls(temperature, reach, rows, at, False, missed, behind, nominal, gap, measured)
+        fixed = (rows, at, False, missed, behind, nominal, gap, measured, centred)
+        return cls(temperature, reach, *fixed)
 
 
 def averaged(

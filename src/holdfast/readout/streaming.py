@@ -7,17 +7,17 @@ from abc import abstractmethod
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import in_float64
 from holdfast.core.output import Output
-from holdfast.metrics.calibration import fit_temperature
 from holdfast.metrics.conformal import conformal_sets
 from holdfast.readout.confidence import Confidence
 from holdfast.readout.decision import Decision, Masked, MinusLargest
-from holdfast.readout.held_out import FOLDS, Fold, HeldOut, one_wrong
+from holdfast.readout.held_out import FOLDS, HeldOut
+from holdfast.readout.measure import confidence_by
 from holdfast.readout.readout import FitContext, Readout, Space
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import DriftName
@@ -61,6 +61,7 @@ class Streaming(Readout):
         self.needs_past = self.tracker.follows
         self.residuals = self.tracker.residuals
         self._decision: Decision | None = None
+        self._shift: Tensor | None = None
 
     def representation(self, width: int) -> nn.Module:
         """A fixed function of rows of a width, of which the statistics are."""
@@ -140,7 +141,7 @@ class Streaming(Readout):
         self.tracker.statistics = after
         self.forget_decision()
         if stale:
-            self.calibrate(heldout, (rows, classes))
+            self.confidence = confidence_by(self, heldout, (rows, classes))
 
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""
@@ -151,38 +152,25 @@ class Streaming(Readout):
         """Folds of a task that are held out: one where a scatter a class makes each of them dear."""
         return 1 if self.structure in ("full", "low_rank") else FOLDS
 
-    def calibrate(self, heldout: HeldOut, at: tuple[int, int]) -> None:
-        """Temperature, and what is strange, by rows held out; as before where there is none.
+    def centres(
+        self, statistics: Statistics, decision: Decision, classes: Int[Tensor, " c"]
+    ) -> Float[Tensor, " c"]:
+        """(C,) how strange the means of some classes look: where strangeness is counted from.
 
-        Args:
-            heldout: the task's rows.
-            at: rows and classes known.
+        They are known under every decision, so that what rows of earlier tasks said stays true when later
+        classes change the decision.
         """
-        met = self.known.met.nonzero()[:, 0]
-        if heldout.folds:
-            parts = [self._measured(fold, met) for fold in heldout.folds]
-            scores, labels, raw = (torch.cat(part) for part in zip(*parts, strict=True))
-            temperature = fit_temperature(*one_wrong(scores, labels))
-            confidence, strange = self.confidence, raw
-            if self.by_class:
-                of, taken = met[labels], met[scores.argmax(1)]
-                strange = strange - confidence.shifts(strange, of, taken, heldout.place)
-                confidence = confidence.gapped(raw, of, len(self.known.count))
-            self.confidence = confidence.after(temperature, strange, at).missing(scores, labels)
-        elif not self.confidence.rows:  # nothing says how far to believe them: not far
-            spread = self.decision(heldout.x)[:, met].std(1, correction=0).mean()
-            self.temperature = float(spread) or 1.0
-
-    def _measured(self, fold: Fold, met: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores, columns and strangeness of rows held out."""
-        decision = self.solve(fold.rest)
-        strange = self.strangeness(fold.rest, decision, fold.x)
-        return fold.scores(decision)[:, met], torch.searchsorted(met, fold.y), strange
+        return self.strangeness(statistics, decision, statistics.mean[classes])
 
     @property
     def shift(self) -> Float[Tensor, " k"]:
         """(K,) what is taken off the strangeness of an input by the class it is taken for."""
-        return self.confidence.shift(len(self.known.count)).to(self.known.mean)
+        if self._shift is None:
+            every = torch.arange(len(self.known.count), device=self.known.mean.device)
+            self._shift = self.confidence.shift(len(every)).to(self.known.mean)
+            if self.confidence.centred:
+                self._shift = self._shift + self.centres(self.known, self.decision, every)
+        return self._shift
 
     def strange(self, out: Output) -> Float[Tensor, " n"]:
         """(N,) how far inputs are from all that is known: `strangeness`, less their class's `shift`."""
@@ -235,7 +223,7 @@ class Streaming(Readout):
 
     def forget_decision(self) -> None:
         """What is stored has changed: solve again when asked."""
-        self._decision = None
+        self._decision = self._shift = None
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""

@@ -46,3 +46,19 @@ def locked(path: Path, what: str) -> Iterator[None]:
         with suppress(OSError):
             process.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def nothing_left(path: Path) -> Iterator[None]:
+    """A folder that is made inside, and in which nothing but a lock was left, is gone at the end.
+
+    Args:
+        path: of the folder.
+    """
+    new = not path.exists()
+    try:
+        yield
+    finally:
+        if new and path.exists() and {p.name for p in path.iterdir()} <= {".lock"}:
+            (path / ".lock").unlink(missing_ok=True)
+            path.rmdir()

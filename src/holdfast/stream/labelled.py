@@ -72,7 +72,7 @@ def read_labelled(
 
 
 def list_labelled(
-    source: str | Path,
+    source: str | Path | Listed,
     per_class: int | None = None,
     seed: int = 0,
     strict: bool = False,
@@ -87,6 +87,7 @@ def list_labelled(
             table of paths and classes; a parquet file of images, paths or features; ``.npz`` or
             ``.npy`` features; a folder that ``datasets`` saved; ``hf:owner/name`` of the hub; ``-`` for
             lines ``path,label`` on standard input. ``FILE:path=COLUMN:label=COLUMN`` names columns.
+            What is listed already is taken as it is.
         per_class: at most so many of each class, chosen by the seed.
         seed: of the choice.
         strict: refuse what would be skipped, in place of listing it.
@@ -99,6 +100,8 @@ def list_labelled(
         DataError: naming the file, and the line or row, of what is wrong.
     """
     arrays.positive(per_class=per_class)
+    if isinstance(source, Listed):
+        return source.kept(per_class, seed) if labelled else source
     text, columns = asked(source, labels)
     every = _listed(text, columns, part, strict, labelled)
     if labelled and columns.labels is not None:

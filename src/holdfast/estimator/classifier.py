@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from PIL import Image
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
 from holdfast.core.errors import ConfigError, DataError
+from holdfast.estimator.answering import Answering, Inputs
+from holdfast.estimator.persistence import Persistent
 from holdfast.recipes.frozen import asks_training, usual_recipe
 from holdfast.recipes.method import Method
-from holdfast.stream.arrays import inputs
 from holdfast.stream.labels import labels_of, one_kind, plain, union
 from holdfast.stream.levels import Levels
-from holdfast.stream.pixels import unpacked
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
+from holdfast.train.events import Epoch
 from holdfast.train.setup import Setup
 
-Images = Sequence[Image.Image]
 
-
-class HoldfastClassifier(ClassifierMixin, BaseEstimator):
+class HoldfastClassifier(Answering, Persistent):
     """A classifier that is given new classes as they come, and keeps no old data.
 
     Each call of `partial_fit` is a task: new classes, old ones again, or both; one class alone; one
@@ -68,6 +62,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         augment: set of random views by name, or auto.
         device: auto, cpu, cuda or mps.
         random_state: a seed, a generator, or None for another result each time.
+        progress: called after each epoch of training with "epochs", how many are done, and of how many.
 
     Attributes:
         classes_: labels so far, sorted, with those declared by ``classes``.
@@ -95,6 +90,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         augment: str = "auto",
         device: str = "auto",
         random_state: Any = None,
+        progress: Callable[[str, int, int], object] | None = None,
     ):
         self.recipe = recipe
         self.parameters = parameters
@@ -111,8 +107,9 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
         self.augment = augment
         self.device = device
         self.random_state = random_state
+        self.progress = progress
 
-    def fit(self, X: ArrayLike | Tensor | Images, y: ArrayLike) -> HoldfastClassifier:
+    def fit(self, X: Inputs, y: ArrayLike) -> HoldfastClassifier:
         """Forget everything and learn one task.
 
         Raises:
@@ -123,7 +120,7 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
 
     def partial_fit(
         self,
-        X: ArrayLike | Tensor | Images,
+        X: Inputs,
         y: ArrayLike,
         classes: ArrayLike | None = None,
     ) -> HoldfastClassifier:
@@ -140,28 +137,6 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
             DivergedError: when the loss stops being finite.
         """
         return self._whole(X, y, classes, fresh=not hasattr(self, "continual_"))
-
-    def predict(self, X: ArrayLike | Tensor | Images) -> np.ndarray:
-        """(N,) labels."""
-        scores, order = self._scores(X)
-        return self.classes_[order[scores.argmax(1)]]
-
-    def predict_proba(self, X: ArrayLike | Tensor | Images) -> np.ndarray:
-        """(N, K) softmax of the scores by the fitted temperature, a column a class; rows sum to 1."""
-        scores, order = self._scores(X)
-        table = np.zeros((len(scores), len(self.classes_)))
-        readout = self.continual_.readouts[self.continual_.readout]
-        table[:, order] = readout.probabilities_of(torch.from_numpy(scores).double()).cpu().numpy()
-        return table
-
-    def score(
-        self, X: ArrayLike | Tensor | Images, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> float:
-        """Accuracy; a label that was never learned counts as missed."""
-        check_is_fitted(self, "continual_")
-        y = labels_of(y)
-        one_kind(self.classes_, y)
-        return float(super().score(X, y, sample_weight))
 
     def _whole(self, X: Any, y: Any, declared: Any, fresh: bool) -> HoldfastClassifier:
         """Learn, or be as before."""
@@ -187,21 +162,33 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
                 raise DataError(f"label {strange[0]!r} is in y but not in classes: add it there.")
             known = union(known, declared)
         shape = tuple(x.shape[1:])
+        blueprint = None if fresh else self._blueprint
         if fresh:
-            core = self._core(shape, 0 if declared is None else len(declared))
+            core, blueprint = self._core(shape, 0 if declared is None else len(declared))
         else:
             core = copy.deepcopy(self.continual_)
             setup = Setup.of(core.method, "auto", shape, **self._training())
             core.train_as(setup.training)
-        core.learn(core.arrive(x, plain(y)))
-        self.continual_, self.shape_in_, self._levels = core, shape, levels
-        self.n_features_in_ = int(np.prod(shape))
-        self.classes_ = union(known, y)
-        self.holdings_ = core.holdings
+        core.learn(core.arrive(x, plain(y)), self._watch)
+        self._take(core, blueprint, levels, union(known, y))
         return self
 
-    def _core(self, shape: tuple[int, ...], classes: int) -> Continual:
-        """The learner that the parameters ask for."""
+    def _take(
+        self, core: Continual, blueprint: Blueprint | None, levels: Levels | None, classes: Any
+    ) -> None:
+        """Be what has learned."""
+        self.continual_, self._blueprint, self._levels = core, blueprint, levels
+        self.shape_in_ = tuple(core.learner.shape)
+        self.n_features_in_ = int(np.prod(self.shape_in_))
+        self.classes_ = classes
+        self.holdings_ = core.holdings
+
+    def _watch(self, epoch: Epoch) -> None:
+        if self.progress is not None:
+            self.progress("epochs", epoch.epoch + 1, epoch.epochs)
+
+    def _core(self, shape: tuple[int, ...], classes: int) -> tuple[Continual, Blueprint | None]:
+        """The learner that the parameters ask for, and how it would be made again."""
         recipe = self.recipe
         if recipe == "auto":
             recipe = usual_recipe(shape, self.backbone, asks_training(self))
@@ -211,11 +198,11 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
                     "parameters belong to a recipe by name: set them in the Method itself."
                 )
             setup = Setup.of(recipe, "auto", shape, **self._settings())
-            return Continual(recipe, shape, setup, classes)
+            return Continual(recipe, shape, setup, classes), None
         blueprint = Blueprint.of(
             str(recipe), shape, "auto", dict(self.parameters or {}), **self._settings()
         )
-        return Continual(blueprint.method(), shape, blueprint.setup, classes)
+        return Continual(blueprint.method(), shape, blueprint.setup, classes), blueprint
 
     def _settings(self) -> dict[str, Any]:
         """The parameters that say how learning goes; None leaves the preset's."""
@@ -235,26 +222,3 @@ class HoldfastClassifier(ClassifierMixin, BaseEstimator):
     def _training(self) -> dict[str, Any]:
         names = ("epochs", "first_epochs", "batch", "lr")
         return {name: getattr(self, name) for name in names}
-
-    def _inputs(self, X: Any, fresh: bool) -> tuple[Tensor, Levels | None]:
-        """Inputs as they rest, uint8 pixels or float features; and the range of deep greys."""
-        X, levels = unpacked(X, None if fresh else getattr(self, "_levels", None))
-        if not isinstance(X, Tensor) and getattr(X, "ndim", 2) not in (3, 4):
-            X = validate_data(self, X, reset=fresh, dtype="numeric")
-        elif fresh:
-            vars(self).pop("feature_names_in_", None)  # of a table that was learned before
-        x = torch.from_numpy(inputs(X, "X"))
-        if not fresh and tuple(x.shape[1:]) != self.shape_in_:
-            raise DataError(
-                f"X has inputs of shape {tuple(x.shape[1:])}, but the first task's had "
-                f"{self.shape_in_}: all must have one shape."
-            )
-        return x, levels
-
-    def _scores(self, X: ArrayLike | Tensor | Images) -> tuple[np.ndarray, np.ndarray]:
-        """(N, K) scores of the classes seen, in order of arrival, and each one's place in classes_."""
-        check_is_fitted(self, "continual_")
-        x, _ = self._inputs(X, fresh=False)
-        scores = self.continual_.scores(x).cpu().numpy()
-        place = {label: k for k, label in enumerate(plain(self.classes_))}
-        return scores, np.array([place[label] for label in self.continual_.labels])
