@@ -53,8 +53,8 @@ def same_seed_same_bits(subject: Subject) -> None:
 
 
 def another_seed_other_weights(subject: Subject) -> None:
-    """The seed reaches the weights."""
-    if subject.method.freezes:
+    """The seed reaches the weights that are trained."""
+    if not subject.method.trains(0):
         return  # it has no weights of its own
     other = weights(finished(subject.watched.fresh(seed=subject.setup.seed + 1)).learner)
     same = not difference(subject.watched.states[-1]["learner"], other)
@@ -96,7 +96,7 @@ def forward_budget(subject: Subject) -> None:
     task on at most one of the past network for each part that a term compares, and none in the first.
     """
     if subject.method.freezes:
-        return  # there is no step
+        return first_task_alone(subject)  # no term to ask
     terms, costs = subject.method.terms, subject.watched.costs
     compared = {
         "batch" if term.on in ("new", "old") else term.on for term in terms if term.needs_past
@@ -112,6 +112,20 @@ def forward_budget(subject: Subject) -> None:
         most = len(compared & {*cost.parts}) if cost.task else 0
         past = f"{words} {cost.past} passes of the past network, and {most} are enough"
         subject.expect(cost.past <= most, past)
+
+
+def first_task_alone(subject: Subject) -> None:
+    """A method without a loss has an epoch only where the first task adapts, with a pass a batch."""
+    watched, adapts = subject.watched, subject.method.adapts
+    training, rows = subject.setup.training, len(watched.stream[0].train)
+    due = [-(-rows // training.batch)] * (training.epochs_of(0) if adapts else 0)
+    epochs = [place for place in watched.events if "end" not in place]
+    subject.expect(
+        epochs == [f"epoch {e + 1} of task 1" for e in range(len(due))],
+        f"a method that trains in {'the first task alone' if adapts else 'no task'} had {epochs}",
+    )
+    passes = [watched.passes[watched.events.index(place)] for place in epochs]
+    subject.expect(passes == due, f"the epochs of task 1 cost {passes} passes, not {due}")
 
 
 def past_network_unchanged(subject: Subject) -> None:
