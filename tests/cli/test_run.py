@@ -63,7 +63,6 @@ KINDS = {
     "readouts": ("fecam", "FeCAM"),
     "sources": ("digits", "scikit-learn"),
     "views": ("contrastive", "crop="),
-    "backbones": ("resnet18", "32 pixels"),
     "divergences": ("jensen_shannon", "log 2"),
     "schedules": ("delayed", "e0"),
     "studies": ("equivalence", "statements"),
