@@ -90,7 +90,7 @@ def learned(root: Path, *words: str) -> dict[str, object]:
     if watched["estimates"]:
         real = manifest["update"]["seconds"]
         report |= {"estimate": round(watched["estimates"][0], 1), "real": round(real, 1)}
-    return report | {"passes": watched["passes"]}
+    return report | {"passes": watched["passes"]}  # one more than images: zeros, to size the batches
 
 
 def main() -> None:
@@ -110,12 +110,13 @@ def main() -> None:
         scratch = ["--recipe", "fnc2_strict", "--size", "32", "--width", "8", "--epochs", "10"]
         image = str(next((root / "images" / "class0").iterdir()))
         predict = [*program, "predict", str(frozen["model"]), image]
+        glances = ("--version", "--help", "recipes")
         report = {
             "images": options.images,
             "learn": frozen,
             "predict cpu": typical(predict, options.tries),
             "import torch cpu": typical([sys.executable, "-c", "import torch"], options.tries),
-            **{f"{w} cpu": typical([*program, w], options.tries) for w in ("--version", "--help", "recipes")},
+            **{f"{w} cpu": typical([*program, w], options.tries) for w in glances},
             "adapt": [learned(root, *some, *adapt) for _ in range(options.tries)],
             "scratch": [learned(root, *some, *scratch) for _ in range(options.tries)],
         }  # fmt: skip
