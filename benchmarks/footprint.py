@@ -90,7 +90,9 @@ def learned(root: Path, *words: str) -> dict[str, object]:
     if watched["estimates"]:
         real = manifest["update"]["seconds"]
         report |= {"estimate": round(watched["estimates"][0], 1), "real": round(real, 1)}
-    return report | {"passes": watched["passes"]}  # one more than images: zeros, to size the batches
+    return report | {
+        "passes": watched["passes"]
+    }  # one more than images: zeros, to size the batches
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ commands, loaded = json.loads(sys.argv[1]), {}
 for words in commands:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         code = main(words)
-    loaded[" ".join(words[:1])] = (code, len(out.getvalue()), [n for n in json.loads(sys.argv[2]) if n in sys.modules])
+    modules = [name for name in json.loads(sys.argv[2]) if name in sys.modules]
+    loaded[words[0]] = code, len(out.getvalue()), modules
 print(json.dumps(loaded))
 """
 

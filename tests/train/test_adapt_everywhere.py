@@ -1,4 +1,4 @@
-"""``frozen:adapt=...`` through every door: the classifier, run, learn, and a model's way to other programs."""
+"""``frozen:adapt=...`` through every door: the classifier, run, learn, and a model in other programs."""
 
 import json
 import pickle

@@ -96,7 +96,8 @@ def forward_budget(subject: Subject) -> None:
     task on at most one of the past network for each part that a term compares, and none in the first.
     """
     if subject.method.freezes:
-        return first_task_alone(subject)  # no term to ask
+        first_task_alone(subject)  # no term to ask
+        return
     terms, costs = subject.method.terms, subject.watched.costs
     compared = {
         "batch" if term.on in ("new", "old") else term.on for term in terms if term.needs_past
