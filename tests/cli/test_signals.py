@@ -62,7 +62,7 @@ def test_sigterm_ends_learn_and_what_it_began_is_finished_later(capsys, ended_at
     x, y = tables.vectors()
     np.savez("f.npz", x=x, y=y)
     new = ["--data", "f.npz", "--recipe", "fnc2_strict", "--epochs", "3", "--width", "8"]
-    ended_at(8)  # four are the estimate's
+    ended_at(6)  # four are the estimate's
     text = said(capsys, "learn", "model", *new, code=143)
     assert "stopped, nothing published; to go on: holdfast learn model --data f.npz" in text
     assert text.endswith("--resume") and not ModelFolder("model").exists
