@@ -187,7 +187,7 @@ def test_two_that_were_adapted_apart_are_not_merged_and_removal_says_what_stays(
     )
     text = said(capsys, "merge", one.path, two.path, "--out", tmp_path / "both", code=2)
     assert "the backbone of the one is" in text and not (tmp_path / "both").exists()
-    text = said(capsys, "remove", one.path, "owl")
+    text = said(capsys, "remove", one.path, "owl", "--data", data[1])
     assert "adapted weights" not in text
-    text = said(capsys, "remove", two.path, "owl")
+    text = said(capsys, "remove", two.path, "owl", "--data", data[1])
     assert "the adapted weights of the backbone" in text

@@ -16,12 +16,12 @@ from holdfast.recipes.frozen import usual_recipe
 SIZES = (12, 30, 7, 20)
 
 
-def learner(decide="gaussian:drift=none"):
-    return Continual(recipes.make("frozen", decide=decide), (5,))
+def learner(decide="gaussian:drift=none", wide=5):
+    return Continual(recipes.make("frozen", decide=decide), (wide,))
 
 
 def taught(pieces, decide="gaussian:drift=none"):
-    core = learner(decide)
+    core = learner(decide, pieces[0][0].shape[1])
     for x, y in pieces:
         core.learn(core.arrive(x, y.tolist()))
     return core
