@@ -189,5 +189,10 @@ def test_two_that_were_adapted_apart_are_not_merged_and_removal_says_what_stays(
     assert "the backbone of the one is" in text and not (tmp_path / "both").exists()
     text = said(capsys, "remove", one.path, "owl", "--data", data[1])
     assert "adapted weights" not in text
-    text = said(capsys, "remove", two.path, "owl", "--data", data[1])
-    assert "the adapted weights of the backbone" in text
+    removal = "remove", two.path, "owl", "--data", data[1]
+    assert "the adapted weights of the backbone trained on its images" in said(
+        capsys, *removal, code=2
+    )
+    assert two.manifest().version == 2
+    text = said(capsys, *removal, "--readout-only")
+    assert "the adapted weights of the backbone did" in text and two.manifest().version == 3
