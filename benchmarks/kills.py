@@ -28,7 +28,8 @@ from PIL import Image
 from holdfast.cli import main
 
 RUN = ["run", "fnc2", "--epochs", "3", "--first-epochs", "3", "--width", "4", "--per-class", "20",
-       "--device", "cpu", "--quiet", "--also", "mean"]  # fmt: skip
+       "--test-per-class", "10", "--tasks", "3", "--device", "cpu", "--quiet",
+       "--also", "mean"]  # fmt: skip
 UPDATE = ["--epochs", "12", "--batch", "8", "--device", "cpu", "--quiet"]
 
 

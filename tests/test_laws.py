@@ -110,6 +110,29 @@ def test_every_option_with_a_state_can_be_resumed(recipe):
     check_recipe(recipe, STATEFUL)
 
 
+ADAPTED = ("norm", "last:1", "lora:2", "all")
+
+
+@cache
+def adapted(way):
+    """One watched run of a method that trains in the first task alone."""
+    import adaptable  # noqa: F401 - registers the backbone
+
+    return Subject(f"frozen:adapt={way}", changed(backbone="adaptable"))
+
+
+@pytest.mark.parametrize("law", RECIPE_LAWS)
+def test_a_method_that_adapts_obeys_every_law(law):
+    check_recipe(adapted("norm"), [law])
+
+
+@pytest.mark.parametrize("way", ADAPTED[1:])
+def test_every_way_to_adapt_can_be_resumed(way):
+    if way.startswith("lora"):
+        pytest.importorskip("peft")
+    check_recipe(adapted(way), (*STATEFUL, "another_seed_other_weights"))
+
+
 def adam(parameters, training):
     return torch.optim.Adam(parameters, training.lr)
 

@@ -29,7 +29,8 @@ def lite0():
 def test_backbones_are_listed(capsys):
     assert main(["backbones"]) == 0
     text = capsys.readouterr().out
-    assert "facebook/dinov2-small" in text and "convnet" in text and "81.1 linear" in text
+    assert "facebook/dinov2-small" in text and "81.1 linear" in text
+    assert "resnet18" in text and "32 pixels" in text
     assert main(["backbones", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     names = {part["name"] for part in listed["registered"]}

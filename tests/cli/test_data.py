@@ -319,7 +319,7 @@ def test_a_line_is_written_before_the_next_name_comes_and_a_closed_pipe_ends_qui
             ["diff", "a model", "1", "1", "--data", "table.csv"],
             {"before", "after", "added", "data"},
         ),
-        (["backbones"], {"backbones"}),
+        (["backbones"], {"registered", "suggested"}),
         (["inspect", "a model"], {"version", "classes", "blueprint"}),
     ],
 )

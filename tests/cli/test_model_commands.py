@@ -220,7 +220,7 @@ def test_ctrl_c_stops_at_the_end_of_the_epoch_and_says_how_to_go_on(
 
     def pressed(*arguments):
         updates.append(1)
-        if len(updates) == 6:  # two are the estimate's
+        if len(updates) == 8:  # four are the estimate's
             signal.raise_signal(signal.SIGINT)
         return honest(*arguments)
 

@@ -289,11 +289,11 @@ def test_a_factor_scatter_decides_as_a_shared_one_and_gives_a_class_back(fitted)
     x, y = clouds(EVEN)
     one, two = fitted(Select(), *by_class(x, y)), fitted(Select(scatter="factor"), *by_class(x, y))
     assert one.chosen == two.chosen
-    assert_close(one.decision(x.double()), two.decision(x.double()), rtol=1e-8, atol=1e-8)
+    assert_close(one.decision(x.double()), two.decision(x.double()), rtol=1e-10, atol=1e-10)
     rest = two.known.remove_class(3)
     fewer = Statistics.empty(5).add(x[y < 3].double(), y[y < 3], 4)
     assert_close(rest.mean, fewer.mean, rtol=1e-10, atol=1e-10)
-    assert_close(rest.scatter.pooled(), fewer.scatter.pooled(), rtol=1e-8, atol=1e-8)
+    assert_close(rest.scatter.pooled(), fewer.scatter.pooled(), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("lift", ["random", "klda"])
@@ -340,7 +340,7 @@ def test_a_rule_among_some_classes_gives_the_scores_it_gives_among_all(name):
     known = Statistics.empty(5).add(x.double(), y)
     some = torch.tensor([1, 3])
     few = RULES[name].of(Asked(known, some))(x.double())
-    assert_close(few, RULES[name].solve(known)(x.double())[:, some], rtol=1e-9, atol=1e-9)
+    assert_close(few, RULES[name].solve(known)(x.double())[:, some], rtol=1e-10, atol=1e-10)
 
 
 # exactness
@@ -365,7 +365,7 @@ def test_any_order_and_any_split_give_the_same_model(chance, parts, scatter):
     assert_close(split.scatter.pooled(), whole.scatter.pooled(), rtol=1e-10, atol=1e-10)
     for rule in RULES.values():
         one, two = rule.solve(split)(x), rule.solve(whole)(x)
-        assert_close(one, two, rtol=1e-8, atol=1e-8 * float(two.abs().max()))
+        assert_close(one, two, rtol=1e-10, atol=1e-10 * float(two.abs().max()))
 
 
 def test_one_image_of_a_class_is_enough(fitted):

@@ -26,7 +26,7 @@ BY_CLASS = (
 )
 SHARED = ("stale-gaussian", "ridge:strength=0.01:drift=none")
 ALL = (*BY_CLASS, *SHARED)
-TIGHT = {"rtol": 1e-8, "atol": 1e-8}
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
 def cloud(name, each=9, seed=0, wide=5):

@@ -16,12 +16,12 @@ from holdfast.recipes.frozen import usual_recipe
 SIZES = (12, 30, 7, 20)
 
 
-def learner(decide="gaussian:drift=none"):
-    return Continual(recipes.make("frozen", decide=decide), (5,))
+def learner(decide="gaussian:drift=none", wide=5):
+    return Continual(recipes.make("frozen", decide=decide), (wide,))
 
 
 def taught(pieces, decide="gaussian:drift=none"):
-    core = learner(decide)
+    core = learner(decide, pieces[0][0].shape[1])
     for x, y in pieces:
         core.learn(core.arrive(x, y.tolist()))
     return core
@@ -30,6 +30,13 @@ def taught(pieces, decide="gaussian:drift=none"):
 def scores(core, x):
     by_name = core.scores(x)
     return by_name[:, [core.labels.index(k) for k in sorted(core.labels)]].double()
+
+
+def decided(core, x):
+    """The scores before they are rounded to float32, by name."""
+    readout = core.readouts[core.readout]
+    by_name = readout.decision(readout.read(core.out(x)))
+    return by_name[:, [core.labels.index(k) for k in sorted(core.labels)]]
 
 
 def pieces(x, y, seed):
@@ -54,9 +61,19 @@ def test_any_order_and_any_split_give_the_same_model(decide):
         for statistics in (a, b):
             if statistics.scatter.tensors():
                 assert_close(b.scatter.pooled(), a.scatter.pooled(), rtol=1e-10, atol=1e-10)
-        assert_close(
-            scores(other, x), scores(whole, x), rtol=1e-5, atol=1e-5
-        )  # float32 by interface
+        exact, expected = decided(other, x), decided(whole, x)  # scores come in float32
+        assert_close(exact, expected, rtol=1e-10, atol=1e-10 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("strength", [1e-2, 1e-4, 1e-6])
+def test_a_weak_ridge_rounds_by_its_strength_where_features_outnumber_rows(strength):
+    """docs/promises.md: 1e-10 from a strength of 0.01 on, and up to 1e-14 over a smaller one."""
+    x, y = clouds(SIZES, wide=100)
+    x, decide = x.double(), f"ridge:drift=none:strength={strength}"
+    expected = decided(taught([(x, y)], decide), x)
+    exact = decided(taught(pieces(x, y, 0), decide), x)
+    gap = float((exact - expected).abs().max() / expected.abs().max())
+    assert gap <= max(1e-10, 1e-14 / strength)
 
 
 def test_nothing_is_trained_and_no_epoch_is_run():

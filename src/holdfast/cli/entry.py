@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from holdfast.cli.glance import recipes_at_a_glance
 from holdfast.cli.interrupt import ended_by_sigterm, exit_code
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.registry import REGISTRIES, import_named
@@ -127,19 +128,20 @@ def dispatch(arguments: Sequence[str]) -> int:
     if name in COMMANDS:
         module, _, function = COMMANDS[name].partition(":")
         return getattr(importlib.import_module(module), function)(rest, console)
-    for room in ROOMS:  # each registers its kinds
+    parts = recipes_at_a_glance() if name == "recipes" else None
+    for room in ROOMS if parts is None else ():  # each registers its kinds
         importlib.import_module(f"holdfast.{room}")
     if name == "backbones":
         from holdfast.cli.backbones import backbones_command
 
         return backbones_command(rest, console)
-    if name in REGISTRIES:
+    if name in REGISTRIES or parts is not None:
         from holdfast.cli.listing import list_parts
 
         other = [word for word in rest if word not in ("-h", "--help", "--json")]
         if other:
             raise ConfigError(f"holdfast {name} takes no flag but --json, not '{other[0]}'.")
-        return list_parts(name, console, "--json" in rest)
+        return list_parts(name, console, "--json" in rest, parts)
     raise unknown("command", name, (*COMMANDS, *REGISTRIES))
 
 

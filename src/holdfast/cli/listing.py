@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
@@ -17,18 +18,23 @@ from holdfast.core.registry import REGISTRIES, Entry
 from holdfast.core.text import json_text, printable
 
 
-def list_parts(plural: str, console: Console, as_json: bool = False) -> int:
+def list_parts(
+    plural: str,
+    console: Console,
+    as_json: bool = False,
+    known: Sequence[Entry[Any]] | None = None,
+) -> int:
     """Print every part of a kind: its name, what it is, and where it is from.
 
     Args:
         plural: of the kind.
         console: for a table; warnings of a JSON object go to stderr.
         as_json: print an object in place of the table.
+        known: the parts, where they need not be looked up.
     """
-    registry = REGISTRIES[plural]
     with warnings.catch_warnings(record=True) as problems:
         warnings.simplefilter("always")
-        entries = registry.entries()
+        entries = REGISTRIES[plural].entries() if known is None else known
     if as_json:
         parts = [
             {"name": e.name, "about": _about(e).plain, "builtin": e.builtin, "origin": e.origin}

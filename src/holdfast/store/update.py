@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -21,6 +23,8 @@ from holdfast.train.continual import Continual
 from holdfast.train.events import Epoch
 from holdfast.train.identity import FORMAT, refuse_other
 from holdfast.train.result import peak_memory
+
+TRIES = 3  # steps by which the time of an update is estimated
 
 
 class Update:
@@ -141,7 +145,11 @@ class Update:
         return residuals[-1] if residuals and self.start else None
 
     def estimate(self) -> tuple[float, int]:
-        """Seconds and bytes that learning will take, from two batches learned by a copy."""
+        """Seconds and bytes that learning will take, by batches that a copy learns.
+
+        The median of `TRIES` steps after a first one, for every step that is left, and one pass of all
+        images to fit the readouts on.
+        """
         training = self.core.setup.training
         frozen = self.learned or not self.core.method.trains(self.start)
         if frozen or self.core.arrive(self.x, self.labels).few:
@@ -149,12 +157,14 @@ class Update:
         few = torch.linspace(0, len(self.x) - 1, min(training.batch, len(self.x))).long()
         trial = copy.deepcopy(self.core)
         trial.progress, trial.pending = replace(trial.progress, epochs=0, begun=""), None
-        trial.train_as(replace(training, epochs=2, first_epochs=2))
+        trial.train_as(replace(training, epochs=TRIES + 1, first_epochs=TRIES + 1))
         task = trial.arrive(self.x[few], [self.labels[i] for i in few.tolist()])
-        task = replace(task, few=0)
-        last = [epoch.seconds for epoch in trial.epochs(task)][-1]
+        step = median(epoch.seconds for epoch in [*trial.epochs(replace(task, few=0))][1:])
+        begun = time.perf_counter()
+        trial.out(self.x[few])
+        one_pass = (time.perf_counter() - begun) * len(self.x) / len(few)
         left = training.epochs_of(self.start) - self.resumed
-        seconds = last * -(-len(self.x) // training.batch) * left
+        seconds = step * -(-len(self.x) // training.batch) * left + one_pass
         return seconds, peak_memory(self.core.fabric.device)
 
 

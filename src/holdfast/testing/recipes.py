@@ -12,6 +12,7 @@ import torch
 from holdfast.memory.protocol import Protocol
 from holdfast.recipes.method import Method
 from holdfast.stream.split import class_incremental, domain_incremental
+from holdfast.testing.budget import forward_budget
 from holdfast.testing.compare import difference, weights
 from holdfast.testing.streams import CLASSES, TASKS, small_source, small_stream, vectors
 from holdfast.testing.subject import Subject
@@ -53,8 +54,8 @@ def same_seed_same_bits(subject: Subject) -> None:
 
 
 def another_seed_other_weights(subject: Subject) -> None:
-    """The seed reaches the weights."""
-    if subject.method.freezes:
+    """The seed reaches the weights that are trained."""
+    if not subject.method.trains(0):
         return  # it has no weights of its own
     other = weights(finished(subject.watched.fresh(seed=subject.setup.seed + 1)).learner)
     same = not difference(subject.watched.states[-1]["learner"], other)
@@ -89,29 +90,6 @@ def resume_goes_on_to_the_end(subject: Subject) -> None:
     run.restore(watched.states[watched.events.index(first)])
     place = difference(watched.states[-1], finished(run).state(), CLOCK)
     subject.expect(not place, f"a run resumed in task 2 ends with another {place}")
-
-
-def forward_budget(subject: Subject) -> None:
-    """A step costs one pass of the learner and one for each drawn part that a term asks; from the second
-    task on at most one of the past network for each part that a term compares, and none in the first.
-    """
-    if subject.method.freezes:
-        return  # there is no step
-    terms, costs = subject.method.terms, subject.watched.costs
-    compared = {
-        "batch" if term.on in ("new", "old") else term.on for term in terms if term.needs_past
-    }
-    asked = {term.on for term in terms if not term.needs_past}
-    subject.expect({cost.task for cost in costs} == set(range(TASKS)), "a task had no step")
-    for cost in costs:
-        words = f"a step of task {cost.task + 1} costs"
-        drawn = {"memory", "memory_2", "given"} & {*cost.parts}
-        due = 1 + len(drawn & (asked | compared if cost.task else asked))
-        learner = f"{words} {cost.learner} passes of the learner, not {due}"
-        subject.expect(cost.learner == due, learner)
-        most = len(compared & {*cost.parts}) if cost.task else 0
-        past = f"{words} {cost.past} passes of the past network, and {most} are enough"
-        subject.expect(cost.past <= most, past)
 
 
 def past_network_unchanged(subject: Subject) -> None:

@@ -105,10 +105,15 @@ class Watched:
         self.stream = small_stream() if stream is None else stream
         self.events: list[str] = []
         self.states: list[Any] = []  # the state after each event, as it comes from the disk
+        self.passes: list[int] = []  # of a learner with weights to train, before each event
         with counting():
             self.run = self.fresh()
+            PASSES.clear()
             for event in self.run.events():
                 self.events.append(place_of(event))
+                self.passes.append(PASSES.count(False))
+                if self.method.freezes:  # otherwise the meter counts from step to step
+                    PASSES.clear()
                 self.states.append(through_disk(self.run.state(), method.name))
 
     def fresh(self, **changes: Any) -> Run:

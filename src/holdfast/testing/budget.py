@@ -1,0 +1,44 @@
+"""The law of what a recipe may spend: forward passes of the network that learns, and of the past one."""
+
+from __future__ import annotations
+
+from holdfast.testing.streams import TASKS
+from holdfast.testing.subject import Subject
+
+
+def forward_budget(subject: Subject) -> None:
+    """A step costs one pass of the learner and one for each drawn part that a term asks; from the second
+    task on at most one of the past network for each part that a term compares, and none in the first.
+    """
+    if subject.method.freezes:
+        first_task_alone(subject)  # no term to ask
+        return
+    terms, costs = subject.method.terms, subject.watched.costs
+    compared = {
+        "batch" if term.on in ("new", "old") else term.on for term in terms if term.needs_past
+    }
+    asked = {term.on for term in terms if not term.needs_past}
+    subject.expect({cost.task for cost in costs} == set(range(TASKS)), "a task had no step")
+    for cost in costs:
+        words = f"a step of task {cost.task + 1} costs"
+        drawn = {"memory", "memory_2", "given"} & {*cost.parts}
+        due = 1 + len(drawn & (asked | compared if cost.task else asked))
+        learner = f"{words} {cost.learner} passes of the learner, not {due}"
+        subject.expect(cost.learner == due, learner)
+        most = len(compared & {*cost.parts}) if cost.task else 0
+        past = f"{words} {cost.past} passes of the past network, and {most} are enough"
+        subject.expect(cost.past <= most, past)
+
+
+def first_task_alone(subject: Subject) -> None:
+    """A method without a loss has an epoch only where the first task adapts, with a pass a batch."""
+    watched, adapts = subject.watched, subject.method.adapts
+    training, rows = subject.setup.training, len(watched.stream[0].train)
+    due = [-(-rows // training.batch)] * (training.epochs_of(0) if adapts else 0)
+    epochs = [place for place in watched.events if "end" not in place]
+    subject.expect(
+        epochs == [f"epoch {e + 1} of task 1" for e in range(len(due))],
+        f"a method that trains in {'the first task alone' if adapts else 'no task'} had {epochs}",
+    )
+    passes = [watched.passes[watched.events.index(place)] for place in epochs]
+    subject.expect(passes == due, f"the epochs of task 1 cost {passes} passes, not {due}")
