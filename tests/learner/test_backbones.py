@@ -8,6 +8,7 @@ import types
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from holdfast import Continual, recipes
@@ -15,8 +16,10 @@ from holdfast.core.errors import ConfigError, PluginError, StoreError
 from holdfast.core.registry import closed
 from holdfast.core.settings import Network
 from holdfast.learner import Learner, make_backbone
+from holdfast.learner.backbone import BasicBlock
 from holdfast.learner.linked import linked_weights
 from holdfast.learner.preparation import Preparation
+from holdfast.testing import check_backbone
 from holdfast.train.setup import Setup
 
 SHAPE = (3, 8, 8)
@@ -78,6 +81,21 @@ def test_an_onnx_file_gives_its_features(file):
     assert_close(network(x), expected, rtol=1e-5, atol=1e-5)
     assert (network.features, network.size, network.fit, network.resize) == (6, 8, "crop", 9)
     assert network.frozen and len(network.sha256) == 64
+
+
+def test_an_onnx_backbone_obeys_its_laws(file):
+    check_backbone(f"onnx:{file}", SHAPE)
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 6])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_narrow_shortcut_is_a_strided_convolution(inputs, layout):
+    block = BasicBlock(inputs, 2 * inputs, 2).eval().to(memory_format=layout)
+    x = torch.rand(4, inputs, 9, 8).to(memory_format=layout)
+    convolution, norm = block.shortcut.get_submodule("0"), block.shortcut.get_submodule("1")
+    assert set(block.shortcut.state_dict()) == {"0.weight"} | {f"1.{n}" for n in norm.state_dict()}
+    strided = F.conv2d(x.contiguous(), convolution.weight.contiguous(), stride=2)
+    torch.testing.assert_close(block.shortcut(x), norm(strided))
 
 
 def test_an_onnx_backbone_is_rebuilt_without_its_file(file):

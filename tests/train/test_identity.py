@@ -51,6 +51,7 @@ SPECIAL = {
     "divergence": {str: "reverse_kl"},
     "decide": {str: "mean"},
     "classes": {int: 9},
+    "adapt": {str: "norm"},
     "decay": {float: 0.5},
 }
 
