@@ -20,7 +20,8 @@ TESTS = Path(__file__).parent
 # what stands further down may import what stands further up, never the other way
 ORDER = [
     "core", "errors", "stream", "learner", "loss", "curvature", "statistics", "anchor", "memory", "metrics",
-    "readout", "recipes", "train", "estimator", "report", "store", "serve", "release", "study", "cli",
+    "readout", "recipes", "train", "estimator", "report", "store", "serve", "release", "compare", "study",
+    "cli",
     "testing", "__init__",
 ]  # fmt: skip
 

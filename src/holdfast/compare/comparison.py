@@ -1,0 +1,276 @@
+"""A comparison: methods in tables, their paired differences, and what could not have been seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from holdfast.compare.components import Components, components, crossed
+from holdfast.compare.figures import FIGURES, Variant, Weighting, figures_of
+from holdfast.compare.groups import Group, Lane, grouped, why_apart
+from holdfast.compare.paired import Estimate, estimated, floor_of_p, holm, sign_flip
+from holdfast.compare.runs import Cell
+from holdfast.compare.streams import LEAST, friedman
+from holdfast.core.errors import ConfigError, unknown
+
+LEVEL = 0.05
+MARGIN = 0.5  # points
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The paired difference of two methods, a - b, in the unit of the metric as it is shown.
+
+    Attributes:
+        a, b: the methods.
+        estimate: over the blocks that both have.
+        p_flip: two-sided, of the sign-flip test over blocks.
+        exact: whether all patterns of signs were counted.
+        floor: the least p that this test can have with so many blocks.
+        parts: variance of the difference by seed and order, where these are crossed.
+        p_holm, flip_holm: p of the t test and of the sign flips, by Holm over the contrasts of the table.
+        margin: within which both count as the same.
+        better: 1 where more of the metric is better.
+    """
+
+    a: str
+    b: str
+    estimate: Estimate
+    p_flip: float
+    exact: bool
+    floor: float
+    parts: Components | None
+    margin: float
+    better: int
+    p_holm: float = math.nan
+    flip_holm: float = math.nan
+
+    @property
+    def verdict(self) -> str:
+        """What may be said of it: better, worse, the same within the margin, or not told apart."""
+        if self.estimate.n < 2:
+            return "one block says nothing"
+        if self.p_holm < LEVEL:
+            return "better" if self.estimate.mean * self.better > 0 else "worse"
+        same = self.estimate.within(self.margin)
+        return f"same within {self.margin:g}" if same else "not told apart"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of a table.
+
+    Attributes:
+        name: of it.
+        estimate: of the metric, as it is shown, over its own blocks.
+        figures: the mean over blocks of every figure, as stored.
+        contrast: to the baseline; None for the baseline.
+        trials: with how many it was tuned; None where nothing says.
+        lane: its runs.
+    """
+
+    name: str
+    estimate: Estimate
+    figures: Mapping[str, float]
+    contrast: Contrast | None
+    trials: int | None
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class Table:
+    """Methods that may be compared, the best first.
+
+    Attributes:
+        place: what their runs have alike.
+        baseline: the name of the method that the others are compared with.
+        rows: a method each.
+        contrasts: those that were named beforehand; all to the baseline, where none were.
+        notes: what should be known, a sentence each.
+    """
+
+    place: Mapping[str, str]
+    baseline: str
+    rows: Sequence[Row]
+    contrasts: Sequence[Contrast]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What runs say of methods.
+
+    Attributes:
+        metric: that is compared, of `figures.FIGURES`.
+        weighting: of the tasks, in every figure.
+        forgetting: the variant.
+        margin: of equivalence, in the unit of the metric as it is shown.
+        tables: runs that may be compared, each.
+        notes: of all tables.
+    """
+
+    metric: str
+    weighting: Weighting
+    forgetting: Variant
+    margin: float
+    tables: Sequence[Table]
+    notes: Sequence[str] = field(default_factory=list)
+
+
+def compare(
+    cells: Sequence[Cell],
+    baseline: str = "",
+    metric: str = "final",
+    margin: float = MARGIN,
+    contrasts: Sequence[tuple[str, str]] = (),
+    weighting: Weighting = "mean_images",
+    forgetting: Variant = "max_before",
+    across: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Put runs side by side (docs/theory.md, section 14).
+
+    Args:
+        cells: of `read_runs`.
+        baseline: with which all are compared; by default finetune, or else the first by name.
+        metric: a name of `figures.FIGURES`.
+        margin: within which two count as the same, in points or the metric's unit.
+        contrasts: pairs (a, b) named beforehand, over which Holm corrects; none is all to the baseline.
+        weighting: ``mean_images`` or ``mean_tasks``.
+        forgetting: ``max_before``, ``max_all`` or ``first``.
+        across: what may differ within a table, see `groups.grouped`.
+        notes: to begin with.
+
+    Raises:
+        ConfigError: for an unknown name, no cell, or a margin that is not above 0.
+    """
+    if metric not in FIGURES:
+        raise unknown("metric", metric, FIGURES)
+    if not cells:
+        raise ConfigError("there is nothing to compare: give folders of complete runs.")
+    if not (math.isfinite(margin) and margin > 0):
+        raise ConfigError(f"--margin is a number above 0, not {margin}.")
+    groups = grouped(cells, across)
+    names = {lane.name for group in groups for lane in group.lanes}
+    for name in (*([baseline] if baseline else []), *(n for pair in contrasts for n in pair)):
+        if name not in names:
+            raise unknown("method of these runs", name, names)
+    view = _View(metric, margin, weighting, forgetting)
+    tables = [_table(group, baseline, contrasts, view) for group in groups]
+    notes = [*notes, *why_apart(groups), *over_streams(tables, metric)]
+    return Comparison(metric, weighting, forgetting, margin, tables, notes)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is looked at."""
+
+    metric: str
+    margin: float
+    weighting: Weighting
+    forgetting: Variant
+
+    def values(self, lane: Lane) -> dict[tuple[int, str], float]:
+        """The metric of every block, as it is shown."""
+        scale = FIGURES[self.metric].scale
+        return {b: scale * self.figures(c)[self.metric] for b, c in lane.cells.items()}
+
+    def figures(self, cell: Cell) -> dict[str, float]:
+        return figures_of(cell, self.weighting, self.forgetting)
+
+
+def _table(
+    group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], view: _View
+) -> Table:
+    lanes = {lane.name: lane for lane in group.lanes}
+    base = baseline if baseline in lanes else "finetune" if "finetune" in lanes else min(lanes)
+    wanted = [pair for pair in contrasts if set(pair) <= lanes.keys()]
+    pairs = wanted or [(name, base) for name in lanes if name != base]
+    notes = list(group.notes)
+    if contrasts and not wanted:
+        notes.append("no contrast that was named is in this table: all are compared with the baseline.")
+    everything = {(name, base) for name in lanes if name != base} | set(pairs)
+    computed = {pair: _contrast(lanes[pair[0]], lanes[pair[1]], view) for pair in everything}
+    measured = {pair: contrast for pair, contrast in computed.items() if contrast is not None}
+    family = [pair for pair in pairs if pair in measured]
+    for pair, p, flip in zip(
+        family, holm([measured[q].estimate.p for q in family]), holm([measured[q].p_flip for q in family])
+    ):
+        measured[pair] = replace(measured[pair], p_holm=p, flip_holm=flip)
+    rows = [_row(lane, measured.get((name, base)), view) for name, lane in lanes.items()]
+    better = FIGURES[view.metric].better
+    if len({order for lane in group.lanes for order in lane.orders}) == 1:
+        notes.append("one order of the classes: what is said here is said of that order.")
+    rows.sort(key=lambda r: (math.isnan(r.estimate.mean), -better * r.estimate.mean, r.name))
+    notes += _shared(lanes, base)
+    return Table(group.place, base, rows, [measured[pair] for pair in family], notes)
+
+
+def _row(lane: Lane, contrast: Contrast | None, view: _View) -> Row:
+    every = [view.figures(cell) for cell in lane.cells.values()]
+    means = {name: float(np.mean([one[name] for one in every])) for name in FIGURES}
+    trials = {cell.trials for cell in lane.cells.values()}
+    known = next(iter(trials)) if len(trials) == 1 else None
+    return Row(lane.name, over_blocks(view.values(lane))[0], means, contrast, known, lane)
+
+
+def _contrast(a: Lane, b: Lane, view: _View) -> Contrast | None:
+    """The difference over the blocks that both have; None where there are none, or no figure."""
+    left, right = view.values(a), view.values(b)
+    differences = {block: left[block] - right[block] for block in left if block in right}
+    if not differences or not all(map(math.isfinite, differences.values())):
+        return None
+    estimate, parts = over_blocks(differences)
+    p, exact = sign_flip(list(differences.values()))
+    floor = floor_of_p(estimate.n)
+    better = FIGURES[view.metric].better
+    return Contrast(a.name, b.name, estimate, p, exact, floor, parts, view.margin, better)
+
+
+def over_blocks(values: Mapping[tuple[int, str], float]) -> tuple[Estimate, Components | None]:
+    """The mean over blocks; where seeds and orders are crossed in a complete table, by its two-way error."""
+    seeds, orders = sorted({s for s, _ in values}), sorted({o for _, o in values})
+    if min(len(seeds), len(orders)) > 1 and len(values) == len(seeds) * len(orders):
+        table = np.array([[values[seed, order] for order in orders] for seed in seeds])
+        return crossed(table), components(table)
+    return estimated(list(values.values())), None
+
+
+def _shared(lanes: Mapping[str, Lane], base: str) -> list[str]:
+    """What should be known of blocks: those that are not shared, and designs that are neither."""
+    notes, blocks = [], lanes[base].cells.keys()
+    for name, lane in lanes.items():
+        both = lane.cells.keys() & blocks
+        if name != base and (len(both) < len(blocks) or len(both) < len(lane.cells)):
+            counts = f"{len(lane.cells)} blocks and {base} {len(blocks)}"
+            notes.append(f"{name} has {counts}; their difference is over the {len(both)} of both.")
+        cells = len({s for s, _ in lane.cells}) * len(lane.orders)
+        if len(lane.cells) not in (cells, len(lane.orders), len({s for s, _ in lane.cells})):
+            notes.append(
+                f"{name} has {len(lane.cells)} of {cells} pairs of seed and order: its interval takes "
+                "them for independent, and is too short."
+            )
+    return notes
+
+
+def over_streams(tables: Sequence[Table], metric: str) -> list[str]:
+    """What ranks over streams say, or why so few streams say nothing; nothing for one stream."""
+    streams = {str(table.place.get("data")): table for table in tables}
+    if len(streams) < 2:
+        return []
+    if len(streams) < LEAST:
+        return [
+            f"{len(streams)} streams are too few for a test of ranks over streams, which needs {LEAST}: "
+            "read each table."
+        ]
+    means = [{row.name: row.estimate.mean for row in table.rows} for table in streams.values()]
+    names = [name for name in means[0] if all(name in one for one in means)]
+    if len(names) < 2:
+        return ["no two methods ran on every stream: no test of ranks over streams."]
+    better = FIGURES[metric].better
+    ranks = friedman(np.array([[better * one[name] for name in names] for one in means]))
+    shown = ", ".join(f"{name} {rank:.2f}" for rank, name in sorted(zip(ranks.mean, names)))
+    return [f"mean ranks over {len(streams)} streams: {shown}; Friedman p {ranks.p:.2g}."]
