@@ -19,7 +19,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import listed
 from holdfast.store.atomic import atomic_write
 
-Pair = Annotated[tuple[str, ...], tyro.conf.arg(metavar="A:B")]
+Pair = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="A:B")]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def compare_command(arguments: list[str], console: Console) -> int:
     options = read(Compare, arguments, "holdfast compare")
     form = _form(options)
     if options.out is not None and options.out.exists() and not options.overwrite:
-        raise ConfigError(f"{options.out} exists already: choose another --out, or add --overwrite.")
+        raise ConfigError(
+            f"{options.out} exists already: choose another --out, or add --overwrite."
+        )
     comparison = compared(options)
     if options.out is None and form == "table":
         console.print(terminal(comparison))
@@ -105,6 +107,7 @@ def pairs_of(texts: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def write(path: Path, form: str, comparison: Comparison) -> None:
     """A comparison into a file, whole or not at all (ConfigError if it cannot be written)."""
+
     def put(to: Path) -> None:
         with to.open("w", encoding="utf-8") as file:
             if form == "table":
@@ -116,7 +119,9 @@ def write(path: Path, form: str, comparison: Comparison) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, put)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another --out.") from None
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror}): choose another --out."
+        ) from None
 
 
 def _form(options: Compare) -> str:

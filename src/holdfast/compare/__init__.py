@@ -7,12 +7,14 @@ if TYPE_CHECKING:
     from holdfast.compare.comparison import Comparison, compare
     from holdfast.compare.plan import Grid
     from holdfast.compare.runs import read_runs
+    from holdfast.compare.sweep import run_grid
 
 _HOME = {
     "Comparison": "comparison",
     "Grid": "plan",
     "compare": "comparison",
     "read_runs": "runs",
+    "run_grid": "sweep",
 }
 
 
@@ -23,4 +25,4 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(f"holdfast.compare.{_HOME[name]}"), name)
 
 
-__all__ = ["Comparison", "Grid", "compare", "read_runs"]
+__all__ = ["Comparison", "Grid", "compare", "read_runs", "run_grid"]

@@ -50,9 +50,13 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        """What may be said of it: better, worse, the same within the margin, or not told apart."""
+        """What may be said of it: better, worse, the same within the margin, or not told apart; nothing,
+        where others were named beforehand.
+        """
         if self.estimate.n < 2:
             return "one block says nothing"
+        if math.isnan(self.p_holm):
+            return "not asked beforehand"
         if self.p_holm < LEVEL:
             return "better" if self.estimate.mean * self.better > 0 else "worse"
         same = self.estimate.within(self.margin)
@@ -182,22 +186,24 @@ class _View:
         return figures_of(cell, self.weighting, self.forgetting)
 
 
-def _table(
-    group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], view: _View
-) -> Table:
+def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], view: _View) -> Table:
     lanes = {lane.name: lane for lane in group.lanes}
     base = baseline if baseline in lanes else "finetune" if "finetune" in lanes else min(lanes)
     wanted = [pair for pair in contrasts if set(pair) <= lanes.keys()]
     pairs = wanted or [(name, base) for name in lanes if name != base]
     notes = list(group.notes)
     if contrasts and not wanted:
-        notes.append("no contrast that was named is in this table: all are compared with the baseline.")
+        notes.append(
+            "no contrast that was named is in this table: all are compared with the baseline."
+        )
     everything = {(name, base) for name in lanes if name != base} | set(pairs)
     computed = {pair: _contrast(lanes[pair[0]], lanes[pair[1]], view) for pair in everything}
     measured = {pair: contrast for pair, contrast in computed.items() if contrast is not None}
     family = [pair for pair in pairs if pair in measured]
     for pair, p, flip in zip(
-        family, holm([measured[q].estimate.p for q in family]), holm([measured[q].p_flip for q in family])
+        family,
+        holm([measured[q].estimate.p for q in family]),
+        holm([measured[q].p_flip for q in family]),
     ):
         measured[pair] = replace(measured[pair], p_holm=p, flip_holm=flip)
     rows = [_row(lane, measured.get((name, base)), view) for name, lane in lanes.items()]
@@ -231,7 +237,7 @@ def _contrast(a: Lane, b: Lane, view: _View) -> Contrast | None:
 
 
 def over_blocks(values: Mapping[tuple[int, str], float]) -> tuple[Estimate, Components | None]:
-    """The mean over blocks; where seeds and orders are crossed in a complete table, by its two-way error."""
+    """The mean over blocks; where seeds and orders are crossed completely, by their two-way error."""
     seeds, orders = sorted({s for s, _ in values}), sorted({o for _, o in values})
     if min(len(seeds), len(orders)) > 1 and len(values) == len(seeds) * len(orders):
         table = np.array([[values[seed, order] for order in orders] for seed in seeds])

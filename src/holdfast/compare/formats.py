@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
@@ -18,7 +17,6 @@ from holdfast.compare import shown
 from holdfast.compare.comparison import Comparison, Contrast, Row, Table
 from holdfast.compare.figures import FIGURES
 from holdfast.core.text import json_text, printable
-
 
 STACKED = {
     "sign-flip p": "sign-flip\np",
@@ -54,7 +52,13 @@ def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Grid:
     table = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, head in enumerate(heads):
         words = i == 0 or head == "verdict"
-        least = min(16, max([len(row[i]) for row in rows], default=1)) if i == 0 else 8 if words else None
+        least = (
+            min(16, max([len(row[i]) for row in rows], default=1))
+            if i == 0
+            else 8
+            if words
+            else None
+        )
         table.add_column(
             STACKED.get(head, head.replace(", ", "\n")), justify="left" if words else "right",
             overflow="fold", no_wrap=not words, min_width=least, vertical="top",
@@ -101,7 +105,9 @@ def latex(comparison: Comparison) -> str:
             lines += [" & ".join(map(_tex, row)) + r" \\" for row in rows]
             lines += [r"\bottomrule", r"\end{tabular}", ""]
         lines += [f"% {printable(words)}" for words in shown.legend(comparison, table)]
-    return "\n".join([*lines, *(f"% {printable(note)}" for note in comparison.notes)]).rstrip() + "\n"
+    return (
+        "\n".join([*lines, *(f"% {printable(note)}" for note in comparison.notes)]).rstrip() + "\n"
+    )
 
 
 def _tex(text: str) -> str:
@@ -129,7 +135,9 @@ def as_csv(comparison: Comparison) -> str:
     """A line a method, with every figure as a plain number."""
     lines = [_flat(comparison, table, row) for table in comparison.tables for row in table.rows]
     output = io.StringIO()
-    writer = csv.DictWriter(output, list(dict.fromkeys(n for line in lines for n in line)), lineterminator="\n")
+    writer = csv.DictWriter(
+        output, list(dict.fromkeys(n for line in lines for n in line)), lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows({n: _plain(v) for n, v in line.items()} for line in lines)
     return output.getvalue()
@@ -177,7 +185,9 @@ def as_json(comparison: Comparison) -> str:
         {
             "place": dict(table.place),
             "baseline": table.baseline,
-            "rows": [_flat(comparison, table, row) | {"blocks": _blocks(row)} for row in table.rows],
+            "rows": [
+                _flat(comparison, table, row) | {"blocks": _blocks(row)} for row in table.rows
+            ],
             "contrasts": [
                 {"a": c.a, "b": c.b, **_contrast(c)}
                 | {"components": asdict(c.parts) if c.parts else None}

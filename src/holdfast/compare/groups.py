@@ -149,9 +149,9 @@ def _nan(cell: Cell) -> Any:
 def _repeated(lanes: Mapping[str, Sequence[Cell]], part: Sequence[Lane]) -> list[str]:
     """A note for methods of which a block was there more than once."""
     names = [lane.name for lane in part if len(lanes[lane.name]) > len(lane.cells)]
-    return [f"runs that are there twice, with the same figures, count once: {', '.join(names)}."] * bool(
-        names
-    )
+    return [
+        f"runs that are there twice, with the same figures, count once: {', '.join(names)}."
+    ] * bool(names)
 
 
 def _by_orders(lanes: Sequence[Lane]) -> list[list[Lane]]:

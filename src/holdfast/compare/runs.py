@@ -68,9 +68,7 @@ class Cell:
         return self.seed, self.order
 
 
-def read_runs(
-    paths: Sequence[Path | str], readout: str = REPORTED
-) -> tuple[list[Cell], list[str]]:
+def read_runs(paths: Sequence[Path | str], readout: str = REPORTED) -> tuple[list[Cell], list[str]]:
     """The cells of run folders, and a sentence for each kind of run that was left out.
 
     Args:

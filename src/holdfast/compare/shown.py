@@ -58,7 +58,11 @@ def chance(p: float) -> str:
 
 def with_interval(mean: float, half: float, sign: bool = False) -> str:
     """A mean and the half of its interval."""
-    return f"{number(mean, sign=sign)} ± {number(half)}" if math.isfinite(half) else number(mean, sign=sign)
+    return (
+        f"{number(mean, sign=sign)} ± {number(half)}"
+        if math.isfinite(half)
+        else number(mean, sign=sign)
+    )
 
 
 def difference(contrast: Contrast | None) -> str:
@@ -82,7 +86,11 @@ def heads(comparison: Comparison) -> list[str]:
 def line(row: Row) -> list[str]:
     """A method in the table of differences."""
     contrast = row.contrast
-    first = [row.name, f"{row.estimate.n}", with_interval(row.estimate.mean, row.estimate.half_width())]
+    first = [
+        row.name,
+        f"{row.estimate.n}",
+        with_interval(row.estimate.mean, row.estimate.half_width()),
+    ]
     if contrast is None:
         return [*first, "baseline", "", "", "", ""]
     p = contrast.p_holm if math.isfinite(contrast.p_holm) else contrast.estimate.p
@@ -95,7 +103,14 @@ def line(row: Row) -> list[str]:
 
 def further_heads() -> list[str]:
     """The columns of the table of further figures."""
-    return ["method", *(FIGURES[name].title for name in FURTHER), "images", "stored", "network", "seconds"]
+    return [
+        "method",
+        *(FIGURES[name].title for name in FURTHER),
+        "images",
+        "stored",
+        "network",
+        "seconds",
+    ]
 
 
 def further(row: Row) -> list[str]:

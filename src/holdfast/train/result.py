@@ -145,7 +145,9 @@ class Result:
                     "protocol": r.protocol,
                     "class_il": r.class_il.to_dict(),
                     "task_il": r.task_il.to_dict(),
-                    "right_task": None if r.right_task is None else r.right_task.to_dict()["matrix"],
+                    "right_task": None
+                    if r.right_task is None
+                    else r.right_task.to_dict()["matrix"],
                     "drift_residuals": [_finite(v) for v in r.drift_residuals],
                     "calibration_error": _finite(r.calibration_error),
                 }
