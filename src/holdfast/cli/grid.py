@@ -158,7 +158,7 @@ class _Shown:
     def __call__(self, sweep: Sweep, job: Job, outcome: Outcome | None) -> None:
         """Show how far a grid is."""
         left = sweep.left()
-        note = "" if left is None else f"about {rough(left)} left"
+        note = "" if not left else f"about {rough(left)} left"
         if self.bar is not None and self.task is not None:
             done = sweep.ended + sum(sweep.shares.values())
             words = f"{sweep.ended} of {len(sweep.jobs)} runs"

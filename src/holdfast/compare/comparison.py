@@ -70,7 +70,7 @@ class Row:
     Attributes:
         name: of it.
         estimate: of the metric, as it is shown, over its own blocks.
-        figures: the mean over blocks of every figure, as stored.
+        figures: the mean over blocks of every figure, as stored; the median of seconds.
         contrast: to the baseline; None for the baseline.
         trials: with how many it was tuned; None where nothing says.
         lane: its runs.
@@ -218,6 +218,9 @@ def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], vi
 def _row(lane: Lane, contrast: Contrast | None, view: _View) -> Row:
     every = [view.figures(cell) for cell in lane.cells.values()]
     means = {name: float(np.mean([one[name] for one in every])) for name in FIGURES}
+    means["seconds"] = float(
+        np.median([one["seconds"] for one in every])
+    )  # the first of a process is slow
     trials = {cell.trials for cell in lane.cells.values()}
     known = next(iter(trials)) if len(trials) == 1 else None
     return Row(lane.name, over_blocks(view.values(lane))[0], means, contrast, known, lane)

@@ -19,7 +19,7 @@ from holdfast.compare.figures import FIGURES
 from holdfast.core.text import json_text, printable
 
 STACKED = {
-    "sign-flip p": "sign-flip\np",
+    "sign-flip p": "sign-\nflip p",
     "when learned": "when\nlearned",
     "right task": "right\ntask",
     "right class in it": "class\nin it",
@@ -49,7 +49,7 @@ def terminal(comparison: Comparison) -> Group:
 
 
 def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Grid:
-    table = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for i, head in enumerate(heads):
         words = i == 0 or head == "verdict"
         least = (

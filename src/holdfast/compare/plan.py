@@ -38,9 +38,8 @@ class Data:
 
     def source(self) -> Source:
         """The data, read (DataError, ConfigError)."""
-        counts = {"per_class": self.per_class, "test_per_class": self.test_per_class}
-        numbers = {name: count or None for name, count in counts.items()}
-        source = open_source(self.stream, self.data, **numbers)
+        counts = self.per_class or None, self.test_per_class or None
+        source = open_source(self.stream, self.data, None, *counts)
         return validation(source, self.validation) if self.validation else source
 
     def cut(self, source: Source, preset: Preset) -> Stream:

@@ -209,7 +209,7 @@ def _order(about: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, st
     text = json.dumps(about["order"]) if about["scenario"] == "class" else about["fingerprint"]
     key = hashlib.sha256(text.encode()).hexdigest()[:8]
     natural = about["scenario"] == "class" and list(about["order"]) == sorted(about["order"])
-    return key, "as they are" if natural else f"{seed}" if seed is not None else key
+    return key, "natural" if natural else f"{seed}" if seed is not None else key
 
 
 def _parameters(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""A grid carried out in a folder: finished runs are skipped, stopped ones go on, failing ones are listed."""
+"""A grid carried out in a folder: finished runs are skipped, stopped ones go on, failed ones listed."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,14 +29,13 @@ class Sweep:
         skipped: names of those that were complete before.
         outcomes: of those that ended since, by name.
         shares: how much of each run that is going on is done.
-        begun: when each of them began, by the clock of `time.monotonic`.
+        workers: processes at a time.
     """
 
     jobs: Sequence[Job]
     skipped: set[str] = field(default_factory=set)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
-    begun: dict[str, float] = field(default_factory=dict)
     workers: int = 1
 
     @property
@@ -123,7 +121,6 @@ def _carry_out(jobs: Sequence[Job], out: Path, workers: int, threads: int, watch
             _note_failure(out / FAILED / f"{job.name}.txt", word)
             watch(sweep, job, word)
         else:
-            sweep.begun.setdefault(job.name, time.monotonic())
             sweep.shares[job.name] = word
             watch(sweep, job, None)
     return sweep
