@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import reference_compare as twin
-from holdfast.compare.components import components, crossed, mean_squares
+from holdfast.compare.components import crossed, mean_squares, variance_components
 from holdfast.compare.paired import (
     detectable_ratio,
     estimated,
@@ -101,16 +101,16 @@ def test_variance_is_split_cell_by_cell():
     table = drawn(3, 4, 3)
     assert mean_squares(table) == pytest.approx(twin.mean_squares(table.tolist()))
     of_seeds, of_orders, rest = twin.mean_squares(table.tolist())
-    parts = components(table)
+    parts = variance_components(table)
     assert parts.seed == pytest.approx(max((of_seeds - rest) / 3, 0))
     assert parts.order == pytest.approx(max((of_orders - rest) / 4, 0))
     with pytest.raises(ConfigError, match="two of each"):
-        components(drawn(0, 1, 3))
+        variance_components(drawn(0, 1, 3))
 
 
 def test_a_part_below_zero_is_zero_and_named():
     checkers = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    parts = components(checkers)
+    parts = variance_components(checkers)
     assert (parts.seed, parts.order) == (0.0, 0.0) and set(parts.negative) == {"seed", "order"}
     assert parts.share(parts.rest) == 1.0
 
@@ -119,7 +119,7 @@ def test_variances_are_recovered_on_average():
     rng, sums = np.random.default_rng(0), np.zeros(3)
     for _ in range(200):
         table = rng.normal(0, 1, (50, 1)) + rng.normal(0, 2, (1, 50)) + rng.normal(0, 1, (50, 50))
-        parts = components(table)
+        parts = variance_components(table)
         sums += parts.seed, parts.order, parts.rest
     assert sums / 200 == pytest.approx([1.0, 4.0, 1.0], rel=0.05)
 

@@ -7,11 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from holdfast.compare.axes import BOTTOM, HEIGHT, Axes, power, short, spread, ticks
 from holdfast.report.markup import safe
 from holdfast.report.svg import figure, write
 
-WIDTH, HEIGHT = 640, 320  # in the units of a viewBox
-LEFT, RIGHT, TOP, BOTTOM = 48, 150, 26, 40
 STYLES = 8  # of lines and marks, see page.html
 
 
@@ -34,69 +33,6 @@ class Mark:
     y: float
     half: float
     front: bool
-
-
-class Axes:
-    """A frame with ticks, and where values lie in it.
-
-    Args:
-        x, y: the ends of both axes.
-        below, beside: what they show.
-        right: room for the names of lines.
-    """
-
-    def __init__(
-        self,
-        x: tuple[float, float],
-        y: tuple[float, float],
-        below: str,
-        beside: str,
-        right: int = RIGHT,
-    ):
-        self.ends, self.below, self.beside, self.right = (
-            (_apart(*x), _apart(*y)),
-            below,
-            beside,
-            right,
-        )
-        self.content: list[str] = []
-
-    def x(self, value: float) -> float:
-        """Where a value lies, from the left."""
-        (low, high), room = self.ends[0], WIDTH - LEFT - self.right
-        return LEFT + room * (value - low) / (high - low)
-
-    def y(self, value: float) -> float:
-        """Where a value lies, from above."""
-        (low, high), room = self.ends[1], HEIGHT - TOP - BOTTOM
-        return HEIGHT - BOTTOM - room * (value - low) / (high - low)
-
-    def path(self, points: Sequence[tuple[float, float]], name: str) -> None:
-        """A line through points."""
-        text = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
-        self.content.append(f'<polyline points="{text}" class="{name}"/>')
-
-    def area(self, points: Sequence[tuple[float, float]], name: str) -> None:
-        """A filled outline."""
-        text = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
-        self.content.append(f'<polygon points="{text}" class="{name}"/>')
-
-    def finish(
-        self, label: str, xs: Sequence[tuple[float, str]], ys: Sequence[tuple[float, str]]
-    ) -> str:
-        """The chart with its ticks."""
-        ends = WIDTH - self.right
-        grid = [
-            f'<line x1="{LEFT}" x2="{ends}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}" class="grid"/>'
-            + write(LEFT - 6, self.y(v) + 3.5, text, "end")
-            for v, text in ys
-        ]
-        ticks = [write(self.x(v), HEIGHT - BOTTOM + 15, text, "middle") for v, text in xs]
-        names = [
-            write((LEFT + ends) / 2, HEIGHT - 6, self.below, "middle axis"),
-            write(4, 12, self.beside, "axis"),
-        ]
-        return figure(WIDTH, HEIGHT, label, [*grid, *self.content, *ticks, *names], "chart")
 
 
 def lines_chart(
@@ -137,7 +73,7 @@ def lines_chart(
     marks = [(v, f"{v:g}") for v in ticks(min(xs), max(xs), 8) if v == int(v)]
     steps = ticks(low, axes.ends[1][1])
     values = (
-        [(v, _power(int(v))) for v in steps if v == int(v)]
+        [(v, power(int(v))) for v in steps if v == int(v)]
         if log
         else [(v, f"{v:g}") for v in steps]
     )
@@ -228,7 +164,7 @@ def cost_chart(marks: Sequence[Mark], below: str, beside: str, label: str) -> st
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"><title>{words}</title></circle>'
             + write(x + 9, places[k] + 4, short(m.name), "name")
         )
-    powers = [(v, _power(v)) for v in range(low, max(high, low + 1) + 1)]
+    powers = [(v, power(v)) for v in range(low, max(high, low + 1) + 1)]
     shown = [(low - 1, "0")] * zero + powers[:: max(1, len(powers) // 6)]
     steps = [(v, f"{v:g}") for v in ticks(0.0, axes.ends[1][1])]
     return axes.finish(label, shown, steps)
@@ -259,47 +195,3 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
         )
         for a, b in points
     ]  # fmt: skip
-
-
-def spread(wanted: Sequence[float], gap: float, top: float) -> list[float]:
-    """Ascending places at least ``gap`` apart and at most ``top``, as near as can be to those wanted.
-
-    >>> spread([5.0, 6.0, 30.0], 10, 100)
-    [5.0, 15.0, 30.0]
-    """
-    places: list[float] = []
-    for value in wanted:
-        places.append(max(value, places[-1] + gap) if places else value)
-    limit = top
-    for k in range(len(places) - 1, -1, -1):
-        places[k] = min(places[k], limit)
-        limit = places[k] - gap
-    return places
-
-
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round values between two ends.
-
-    >>> ticks(0, 87)
-    [0.0, 20.0, 40.0, 60.0, 80.0]
-    """
-    step = 10.0 ** math.floor(math.log10((high - low) or 1.0))
-    step = next(
-        (step * f for f in (0.1, 0.2, 0.5, 1, 2, 5) if (high - low) / (step * f) < most), step * 10
-    )
-    first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 12) + 0.0 for k in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def short(name: str, most: int = 21) -> str:
-    """A name that fits beside a chart."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def _apart(low: float, high: float) -> tuple[float, float]:
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def _power(exponent: int) -> str:
-    names = {-2: "0.01", -1: "0.1", 0: "1", 1: "10", 2: "100", 3: "1 k", 6: "1 M", 9: "1 G"}
-    return names.get(exponent, f"10^{exponent}")

@@ -8,59 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from holdfast.compare.components import Components, components, crossed
+from holdfast.compare.contrast import MARGIN, Contrast, contrasted, over_blocks
 from holdfast.compare.figures import FIGURES, Variant, Weighting, figures_of
 from holdfast.compare.groups import Group, Lane, grouped, why_apart
-from holdfast.compare.paired import Estimate, estimated, floor_of_p, holm, sign_flip
+from holdfast.compare.paired import Estimate, holm
 from holdfast.compare.runs import Cell
 from holdfast.compare.streams import LEAST, friedman
 from holdfast.core.errors import ConfigError, unknown
-
-LEVEL = 0.05
-MARGIN = 0.5  # points
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The paired difference of two methods, a - b, in the unit of the metric as it is shown.
-
-    Attributes:
-        a, b: the methods.
-        estimate: over the blocks that both have.
-        p_flip: two-sided, of the sign-flip test over blocks.
-        exact: whether all patterns of signs were counted.
-        floor: the least p that this test can have with so many blocks.
-        parts: variance of the difference by seed and order, where these are crossed.
-        p_holm, flip_holm: p of the t test and of the sign flips, by Holm over the contrasts of the table.
-        margin: within which both count as the same.
-        better: 1 where more of the metric is better.
-    """
-
-    a: str
-    b: str
-    estimate: Estimate
-    p_flip: float
-    exact: bool
-    floor: float
-    parts: Components | None
-    margin: float
-    better: int
-    p_holm: float = math.nan
-    flip_holm: float = math.nan
-
-    @property
-    def verdict(self) -> str:
-        """What may be said of it: better, worse, the same within the margin, or not told apart; nothing,
-        where others were named beforehand.
-        """
-        if self.estimate.n < 2:
-            return "one block says nothing"
-        if math.isnan(self.p_holm):
-            return "not asked beforehand"
-        if self.p_holm < LEVEL:
-            return "better" if self.estimate.mean * self.better > 0 else "worse"
-        same = self.estimate.within(self.margin)
-        return f"same within {self.margin:g}" if same else "not told apart"
 
 
 @dataclass(frozen=True)
@@ -227,25 +181,8 @@ def _row(lane: Lane, contrast: Contrast | None, view: _View) -> Row:
 
 
 def _contrast(a: Lane, b: Lane, view: _View) -> Contrast | None:
-    """The difference over the blocks that both have; None where there are none, or no figure."""
-    left, right = view.values(a), view.values(b)
-    differences = {block: left[block] - right[block] for block in left if block in right}
-    if not differences or not all(map(math.isfinite, differences.values())):
-        return None
-    estimate, parts = over_blocks(differences)
-    p, exact = sign_flip(list(differences.values()))
-    floor = floor_of_p(estimate.n)
-    better = FIGURES[view.metric].better
-    return Contrast(a.name, b.name, estimate, p, exact, floor, parts, view.margin, better)
-
-
-def over_blocks(values: Mapping[tuple[int, str], float]) -> tuple[Estimate, Components | None]:
-    """The mean over blocks; where seeds and orders are crossed completely, by their two-way error."""
-    seeds, orders = sorted({s for s, _ in values}), sorted({o for _, o in values})
-    if min(len(seeds), len(orders)) > 1 and len(values) == len(seeds) * len(orders):
-        table = np.array([[values[seed, order] for order in orders] for seed in seeds])
-        return crossed(table), components(table)
-    return estimated(list(values.values())), None
+    left, right = (a.name, view.values(a)), (b.name, view.values(b))
+    return contrasted(left, right, view.margin, FIGURES[view.metric].better)
 
 
 def _shared(lanes: Mapping[str, Lane], base: str) -> list[str]:

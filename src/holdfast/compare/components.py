@@ -35,7 +35,7 @@ class Components:
         return part / total if total else 0.0
 
 
-def components(table: Float[np.ndarray, "s o"]) -> Components:
+def variance_components(table: Float[np.ndarray, "s o"]) -> Components:
     """Variance components by the two-way analysis of variance: v_e = MS_res, v_a = (MS_s - MS_res) / O,
     v_b = (MS_o - MS_res) / S.
 
@@ -55,7 +55,7 @@ def components(table: Float[np.ndarray, "s o"]) -> Components:
 
 
 def mean_squares(table: Float[np.ndarray, "s o"]) -> tuple[float, float, float]:
-    """Mean squares of seeds, of orders, and of what neither explains (ConfigError as `components`)."""
+    """Mean squares of seeds, of orders, and of the rest (ConfigError as `variance_components`)."""
     seeds, orders = table.shape
     if min(seeds, orders) < 2:
         raise ConfigError(

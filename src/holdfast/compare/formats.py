@@ -14,7 +14,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from holdfast.compare import shown
-from holdfast.compare.comparison import Comparison, Contrast, Row, Table
+from holdfast.compare.comparison import Comparison, Row, Table
+from holdfast.compare.contrast import Contrast
 from holdfast.compare.figures import FIGURES
 from holdfast.core.text import json_text, printable
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from holdfast.compare import shown
 from holdfast.compare.charts import Line, Mark, cost_chart, forest_chart, lines_chart, pareto
-from holdfast.compare.comparison import Comparison, Row, Table, over_blocks
+from holdfast.compare.comparison import Comparison, Row, Table
+from holdfast.compare.contrast import over_blocks
 from holdfast.compare.figures import FIGURES, figures_of
 from holdfast.compare.groups import Lane
-from holdfast.compare.run_page import run_panel
+from holdfast.compare.run_page import captioned, run_panel
 from holdfast.report.markup import more, safe, table
 
 MOST = 300  # runs whose own panels are on a page
@@ -120,24 +121,24 @@ def _charts(comparison: Comparison, one: Table) -> Iterator[str]:
     ]
     words = f"{figure.title}, paired difference to {one.baseline}"
     drawn = forest_chart(differences, unit, words)
-    yield _captioned(
+    yield captioned(
         drawn,
         f"{words}, with 95 % intervals. Grey: a true difference that these runs would not show.",
     )
-    lines = [_over_tasks(row, comparison) for row in one.rows]
-    words = "Class-IL accuracy over all classes seen, after each task"
-    yield _captioned(
-        lines_chart(lines, "after task", "right of all seen, %", words, 100.0),
-        f"{words}; bands are 95 % intervals.",
-    )
     forgotten = [(r.name, *_mean_of(r.lane, comparison, "forgetting"), math.nan) for r in one.rows]
     words = f"Forgetting ({comparison.forgetting}), points"
-    yield _captioned(
+    yield captioned(
         forest_chart(forgotten, "points of accuracy lost", words).replace("difference, ", ""),
         f"{words}; 95 % intervals over blocks.",
     )
+    lines = [_over_tasks(row, comparison) for row in one.rows]
+    words = "Class-IL accuracy over all classes seen, after each task"
+    yield captioned(
+        lines_chart(lines, "after task", "right of all seen, %", words, 100.0),
+        f"{words}; bands are 95 % intervals.",
+    )
     for name, below, cost in _COSTS:
-        yield _captioned(
+        yield captioned(
             cost_chart(
                 _marks(one, comparison, cost), below, f"{figure.title}, {figure.unit}", name
             ),
@@ -152,10 +153,6 @@ _COSTS: Sequence[tuple[str, str, Callable[[Row], float]]] = (
     ),
     ("Accuracy against time", "seconds of learning", lambda row: row.figures["seconds"]),
 )  # fmt: skip
-
-
-def _captioned(drawn: str, words: str) -> str:
-    return f"<figure>{drawn}<figcaption>{safe(words)}</figcaption></figure>" if drawn else ""
 
 
 def _over_tasks(row: Row, comparison: Comparison) -> Line:

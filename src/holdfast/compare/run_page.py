@@ -38,8 +38,10 @@ def run_panel(cell: Cell, name: str, weighting: Weighting, forgetting: Variant) 
         "folder": str(cell.path),
     }
     drawn = [
-        f"<figure>{matrix_chart(matrix, cell.sizes, kind)}<figcaption>{kind}: rows after learning a task, "
-        "columns the accuracy on a task, %</figcaption></figure>"
+        captioned(
+            matrix_chart(matrix, cell.sizes, kind),
+            f"{kind}: rows after learning a task, columns the accuracy on a task, %",
+        )
         for matrix, kind in ((cell.class_il, "Class-IL"), (cell.task_il, "Task-IL"))
     ]
     return (
@@ -47,6 +49,14 @@ def run_panel(cell: Cell, name: str, weighting: Weighting, forgetting: Variant) 
         + more("Accuracies as a table", _numbers(cell))
         + more("Configuration and provenance", _provenance(cell.data))
     )
+
+
+def captioned(drawn: str, words: str) -> str:
+    """A chart with its sentence; nothing for no chart."""
+    if not drawn:
+        return ""
+    scrolled = f'<div class="wide" tabindex="0">{drawn}</div>'
+    return f"<figure>{scrolled}<figcaption>{safe(words)}</figcaption></figure>"
 
 
 def matrix_chart(
@@ -98,13 +108,11 @@ def learning(cell: Cell) -> Iterator[str]:
     drawn = lines_chart(
         lines, f"epoch, over {starts} tasks", "loss and its parts, logarithmic", label, log=True
     )
-    if drawn:
-        yield f"<figure>{drawn}<figcaption>The loss and its parts, each epoch's mean</figcaption></figure>"
+    yield captioned(drawn, "The loss and its parts, each epoch's mean")
     drawn = lines_chart(
         [_line("lr", x, picked)], "epoch", "learning rate", "Learning rate by epoch"
     )
-    if drawn:
-        yield f"<figure>{drawn}<figcaption>The learning rate at the end of each epoch</figcaption></figure>"
+    yield captioned(drawn, "The learning rate at the end of each epoch")
 
 
 def _line(name: str, x: Sequence[int], log: Sequence[Mapping[str, Any]]) -> Line:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from holdfast.compare.comparison import Comparison, Contrast, Row, Table
+from holdfast.compare.comparison import Comparison, Row, Table
+from holdfast.compare.contrast import Contrast
 from holdfast.compare.figures import FIGURES
 from holdfast.compare.paired import EXACT
 
