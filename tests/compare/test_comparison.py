@@ -127,6 +127,25 @@ def test_seeds_and_orders_that_are_crossed_have_the_error_of_both(tmp_path):
     assert contrast.parts.seed == pytest.approx(max((of_seeds - rest) / 2, 0))
 
 
+def test_a_difference_that_is_sure_and_small_is_called_both(tmp_path):
+    for seed in range(6):
+        write(tmp_path / f"a{seed}", result("lwf", seed, last=0.503 + 0.0001 * seed))
+        write(tmp_path / f"b{seed}", result("finetune", seed, last=0.5))
+    (table,) = compared(tmp_path).tables
+    assert table.rows[0].contrast.verdict == "better (within 0.5)"
+    (table,) = compared(tmp_path, margin=0.2).tables
+    assert table.rows[0].contrast.verdict == "better"
+
+
+def test_settings_that_differ_between_tables_alone_are_in_no_name(tmp_path):
+    for k, rate in enumerate((0.1, 0.01)):
+        data = result("lwf", 0)
+        data["config"]["setup"]["training"]["lr"] = rate
+        data["data"]["content"] = f"{k}" * 64
+        write(tmp_path / f"{k}", data)
+    assert [row.name for t in compared(tmp_path).tables for row in t.rows] == ["lwf", "lwf"]
+
+
 def test_holm_is_over_the_contrasts_that_were_named(runs):
     for seed, last in enumerate((0.5, 0.53, 0.51, 0.56)):
         write(runs / f"ida-{seed}", result("ida", seed, last=last))

@@ -171,7 +171,8 @@ def test_a_pool_replaces_a_process_that_is_killed_and_lists_a_run_that_fails(
     marker = tmp_path / "marker"
     words = [
         "grid", "--recipes", f"dies_once:marker={marker},fails,lwf", "--streams", "tiny_textures",
-        "--tasks", "3", "--set", "epochs=1", "--set", "batch=8", "--set", "width=4", "--workers", "2", "--out", "out",
+        "--tasks", "3", "--set", "epochs=1", "--set", "batch=8", "--set", "width=4",
+        "--workers", "2", "--out", "out",
     ]  # fmt: skip
     assert main(words) == 1
     shown = " ".join("".join(capfd.readouterr()).split())

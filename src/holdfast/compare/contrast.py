@@ -52,9 +52,10 @@ class Contrast:
             return "one block says nothing"
         if math.isnan(self.p_holm):
             return "not asked beforehand"
-        if self.p_holm < LEVEL:
-            return "better" if self.estimate.mean * self.better > 0 else "worse"
         same = self.estimate.within(self.margin)
+        if self.p_holm < LEVEL:
+            word = "better" if self.estimate.mean * self.better > 0 else "worse"
+            return f"{word} (within {self.margin:g})" if same else word
         return f"same within {self.margin:g}" if same else "not told apart"
 
 

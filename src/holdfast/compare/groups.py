@@ -60,12 +60,12 @@ def grouped(cells: Sequence[Cell], across: Sequence[str] = ()) -> list[Group]:
     for name in across:
         if name not in PLACES:
             raise unknown("name for --across", name, PLACES)
-    names = _names(cells, across)
     tables: dict[str, list[Cell]] = {}
     for cell in cells:
         tables.setdefault(_key(_alike(cell, across)), []).append(cell)
     output = []
     for table in tables.values():
+        names = _names(table, across)
         lanes: dict[str, list[Cell]] = {}
         for cell in table:
             lanes.setdefault(names[id(cell)], []).append(cell)
@@ -99,7 +99,7 @@ def _key(data: Any) -> str:
 
 
 def _names(cells: Sequence[Cell], across: Sequence[str]) -> dict[int, str]:
-    """The name of each cell's row: equal for equal methods, different for different ones."""
+    """The name of each cell's row in a table: equal for equal methods, different for different ones."""
     output: dict[int, str] = {}
     readouts = {cell.recipe: set[str]() for cell in cells}
     for cell in cells:

@@ -56,7 +56,7 @@ class Job:
         recipe: its name.
         parameters: of the recipe, all of them.
         overrides: the settings that differ from the preset's, by name.
-        preset: by name.
+        preset: by name, never auto.
         data: what arrives.
         seed: of weights, batches and views.
         key: the hash of its whole setup, method and data.
@@ -199,7 +199,7 @@ class Grid:
                 defaults = inspect.signature(entry.value).parameters.values()
                 full = {p.name: p.default for p in defaults if p.default is not p.empty} | values
                 for seed in (seed for seed, number in self.blocks if number == order):
-                    job = Job(entry.name, full, overrides, self.preset, data, seed)
+                    job = Job(entry.name, full, overrides, preset.name, data, seed)
                     yield keyed(job, stream, preset, mark)
 
 

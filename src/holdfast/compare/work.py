@@ -12,7 +12,7 @@ from holdfast.compare.plan import Data, Job
 from holdfast.core.errors import HoldfastError
 from holdfast.recipes.presets import find_preset
 from holdfast.store.folder import RunFolder
-from holdfast.stream import Source, peek_shape
+from holdfast.stream import Source
 from holdfast.train.events import Epoch, TaskDone
 from holdfast.train.runner import Run
 
@@ -74,7 +74,7 @@ def carry_out(job: Job, root: Path, share: Share) -> Outcome:
 def prepared(job: Job) -> Run:
     """The run of a job before it learns."""
     data = job.data
-    preset = find_preset(job.preset, peek_shape(data.stream, data.data), data.stream)
+    preset = find_preset(job.preset, stream=data.stream)
     stream = data.cut(_source(_unordered(data)), preset)
     blueprint = job.blueprint(stream, preset)
     work = Run(blueprint.method(), stream, blueprint.setup)
