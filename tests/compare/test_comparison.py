@@ -108,7 +108,7 @@ def test_orders_that_are_not_shared_stand_apart_and_shared_ones_are_paired(runs)
     rows = {row.name: row for row in table.rows}
     assert rows["lwf"].contrast.estimate.n == 4 and rows["lwf"].estimate.n == 5
     assert rows["co2l"].contrast is None
-    assert any("lwf has 5 blocks and finetune 4" in note for note in table.notes)
+    assert any("Of lwf there are 5 blocks, of finetune 4" in note for note in table.notes)
 
 
 def test_seeds_and_orders_that_are_crossed_have_the_error_of_both(tmp_path):

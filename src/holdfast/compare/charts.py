@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.compare.axes import BOTTOM, HEIGHT, Axes, power, short, spread, ticks
@@ -155,14 +155,12 @@ def cost_chart(marks: Sequence[Mark], below: str, beside: str, label: str) -> st
     if len(front) > 1:
         steps = [(b[0], a[1]) for a, b in itertools.pairwise(front)]
         axes.path([p for pair in zip(front, [*steps, front[-1]]) for p in pair], "front")
-    places = spread_names(axes, known, turn)
-    for k, m in enumerate(known):
-        x, y = axes.x(turn(m.x)), axes.y(m.y)
+    places = [(axes.x(turn(m.x)), axes.y(m.y)) for m in known]
+    for m, (x, y), name in zip(known, places, named_beside(known, places)):
         kind = "dot" if m.front else "ring"
         words = safe(f"{m.name}: {m.y:.1f} at {m.x:,.4g}")
         axes.content.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"><title>{words}</title></circle>'
-            + write(x + 9, places[k] + 4, short(m.name), "name")
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"><title>{words}</title></circle>{name}'
         )
     powers = [(v, power(v)) for v in range(low, max(high, low + 1) + 1)]
     shown = [(low - 1, "0")] * zero + powers[:: max(1, len(powers) // 6)]
@@ -170,17 +168,32 @@ def cost_chart(marks: Sequence[Mark], below: str, beside: str, label: str) -> st
     return axes.finish(label, shown, steps)
 
 
-def spread_names(axes: Axes, marks: Sequence[Mark], turn: Callable[[float], float]) -> list[float]:
-    """Heights for the names of marks, so that those of neighbours do not lie on another."""
-    places = [axes.y(m.y) for m in marks]
-    columns: dict[int, list[int]] = {}
-    for k, m in enumerate(marks):
-        columns.setdefault(round(axes.x(turn(m.x)) / 90), []).append(k)
+def named_beside(marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -> list[str]:
+    """The names of marks at their right, or at their left where another mark is in the way.
+
+    >>> marks = [Mark(name, 0.0, 0.0, 0.0, True) for name in "ab"]
+    >>> ["end" in text for text in named_beside(marks, [(50.0, 9.0), (90.0, 12.0)])]
+    [True, False]
+    """
+    near = lambda a, b: 8 < b[0] - a[0] < 140 and abs(a[1] - b[1]) < 14
+    left = [any(near(here, other) for other in places) for here in places]
+    heights = [y for _, y in places]
+    columns: dict[tuple[bool, int], list[int]] = {}
+    for k, (x, _) in enumerate(places):
+        columns.setdefault((left[k], round(x / 20)), []).append(k)
     for members in columns.values():
-        members.sort(key=lambda k: places[k])
-        for k, place in zip(members, spread([places[k] for k in members], 13, HEIGHT - BOTTOM)):
-            places[k] = place
-    return places
+        members.sort(key=lambda k: heights[k])
+        for k, y in zip(members, spread([heights[k] for k in members], 13, HEIGHT - BOTTOM)):
+            heights[k] = y
+    return [
+        write(
+            x + (-9 if left[k] else 9),
+            heights[k] + 4,
+            short(m.name),
+            "name end" if left[k] else "name",
+        )
+        for k, (m, (x, _)) in enumerate(zip(marks, places))
+    ]
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:

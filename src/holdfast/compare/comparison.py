@@ -148,7 +148,7 @@ def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], vi
     notes = list(group.notes)
     if contrasts and not wanted:
         notes.append(
-            "no contrast that was named is in this table: all are compared with the baseline."
+            "No contrast that was named is in this table: all are compared with the baseline."
         )
     everything = {(name, base) for name in lanes if name != base} | set(pairs)
     computed = {pair: _contrast(lanes[pair[0]], lanes[pair[1]], view) for pair in everything}
@@ -163,7 +163,7 @@ def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], vi
     rows = [_row(lane, measured.get((name, base)), view) for name, lane in lanes.items()]
     better = FIGURES[view.metric].better
     if len({order for lane in group.lanes for order in lane.orders}) == 1:
-        notes.append("one order of the classes: what is said here is said of that order.")
+        notes.append("One order of the classes: what is said here is said of that order.")
     rows.sort(key=lambda r: (math.isnan(r.estimate.mean), -better * r.estimate.mean, r.name))
     notes += _shared(lanes, base)
     return Table(group.place, base, rows, [measured[pair] for pair in family], notes)
@@ -186,19 +186,25 @@ def _contrast(a: Lane, b: Lane, view: _View) -> Contrast | None:
 
 
 def _shared(lanes: Mapping[str, Lane], base: str) -> list[str]:
-    """What should be known of blocks: those that are not shared, and designs that are neither."""
-    notes, blocks = [], lanes[base].cells.keys()
+    """What should be known of blocks: those that are not shared, and tables of them with holes."""
+    blocks, uneven, holes = lanes[base].cells.keys(), {}, []
     for name, lane in lanes.items():
-        both = lane.cells.keys() & blocks
-        if name != base and (len(both) < len(blocks) or len(both) < len(lane.cells)):
-            counts = f"{len(lane.cells)} blocks and {base} {len(blocks)}"
-            notes.append(f"{name} has {counts}; their difference is over the {len(both)} of both.")
-        cells = len({s for s, _ in lane.cells}) * len(lane.orders)
-        if len(lane.cells) not in (cells, len(lane.orders), len({s for s, _ in lane.cells})):
-            notes.append(
-                f"{name} has {len(lane.cells)} of {cells} pairs of seed and order: its interval takes "
-                "them for independent, and is too short."
-            )
+        counts = len(lane.cells), len(lane.cells.keys() & blocks)
+        if name != base and counts != (len(blocks), len(blocks)):
+            uneven.setdefault(counts, []).append(name)
+        seeds, orders = len({seed for seed, _ in lane.cells}), len(lane.orders)
+        if len(lane.cells) not in (seeds * orders, seeds, orders):
+            holes.append(f"{name} ({len(lane.cells)} of {seeds * orders})")
+    notes = [
+        f"Of {', '.join(names)} there are {there} blocks, of {base} {len(blocks)}: differences are over "
+        f"the {both} of both."
+        for (there, both), names in uneven.items()
+    ]
+    if holes:
+        notes.append(
+            f"Pairs of seed and order are missing: {', '.join(holes)}; such intervals take blocks for "
+            "independent, and are too short."
+        )
     return notes
 
 

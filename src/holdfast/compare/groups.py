@@ -72,7 +72,7 @@ def grouped(cells: Sequence[Cell], across: Sequence[str] = ()) -> list[Group]:
         built = [_lane(name, lane) for name, lane in lanes.items()]
         parts, place = _by_orders(built), _alike(table[0], across)
         for part in parts:
-            notes = ["the methods of other orders stand in another table."] * (len(parts) > 1)
+            notes = ["The methods of other orders stand in another table."] * (len(parts) > 1)
             output.append(Group(place, part, notes + _repeated(lanes, part)))
     return output
 
@@ -150,7 +150,7 @@ def _repeated(lanes: Mapping[str, Sequence[Cell]], part: Sequence[Lane]) -> list
     """A note for methods of which a block was there more than once."""
     names = [lane.name for lane in part if len(lanes[lane.name]) > len(lane.cells)]
     return [
-        f"runs that are there twice, with the same figures, count once: {', '.join(names)}."
+        f"Runs that are there twice, with the same figures, count once: {', '.join(names)}."
     ] * bool(names)
 
 

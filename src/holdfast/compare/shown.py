@@ -145,7 +145,7 @@ def legend(comparison: Comparison, table: Table) -> list[str]:
         )
         lines += _floors(pairs)
     lines += _tuned(table.rows)
-    return [*lines, *(f"{note[:1].upper()}{note[1:]}" for note in table.notes)]
+    return [*lines, *table.notes]
 
 
 def _floors(pairs: Sequence[Contrast]) -> list[str]:
