@@ -19,6 +19,7 @@ from holdfast.compare.formats import terminal
 from holdfast.compare.plan import Grid, Job
 from holdfast.compare.runs import read_runs
 from holdfast.compare.sweep import FAILED, RUNS, Sweep, is_complete, run_grid
+from holdfast.compare.tuned import read_tuned
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import listed, pieces
@@ -28,6 +29,8 @@ from holdfast.report.table import percent
 Several = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUES")
 ]
+
+Files = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH")]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class GridOptions:
             surest mean for as many runs.
         set: values of a parameter, as fnc2.gamma=0,1,4, or of a setting of all recipes, as epochs=10;
             may be repeated. Every combination is run.
+        tuned: file that holdfast tune left: parameters of the recipe of its name; may be repeated.
         preset: where settings come from: quick, desk, paper, or auto by the inputs' size.
         tasks: how many; 0 takes the preset's.
         per_class: training images used of each class; 0 is all.
@@ -64,6 +68,7 @@ class GridOptions:
     orders: int = 1
     pairs: int = 0
     set: Several = ()
+    tuned: Files = ()
     preset: Literal["auto", "quick", "desk", "paper"] = "auto"
     tasks: int = 0
     per_class: int = 0
@@ -79,10 +84,11 @@ class GridOptions:
 def grid_command(arguments: list[str], console: Console) -> int:
     """Read the flags, carry out the grid, and print the table; 1 if a run failed."""
     options = read(GridOptions, arguments, "holdfast grid")
+    tuned = [read_tuned(file) for file in options.tuned]
     grid = Grid(
         listed(options.recipes), listed(options.streams), options.seeds, options.orders,
-        options.pairs, settings_of(options.set), options.preset, options.tasks, options.per_class,
-        options.test_per_class, options.validation,
+        options.pairs, settings_of(options.set), tuned, options.preset, options.tasks,
+        options.per_class, options.test_per_class, options.validation,
     )  # fmt: skip
     with _Shown(console, options.quiet) as watch:
         try:

@@ -7,45 +7,21 @@ import inspect
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from holdfast.compare.arrival import Data, named_stream
+from holdfast.compare.tuned import Tuned
 from holdfast.core.errors import ConfigError, unknown
 from holdfast.core.grammar import fitted, type_hints
 from holdfast.recipes.catalogue import resolve
 from holdfast.recipes.presets import Preset, find_preset
-from holdfast.stream import Source, Stream, make_stream, open_source, peek_shape, validation
+from holdfast.stream import Stream, peek_shape
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.identity import described
 from holdfast.train.setup import FIELDS
 
 SETTINGS = (*FIELDS, "protocol", "images", "readout", "also", "augment")
-
-
-@dataclass(frozen=True)
-class Data:
-    """What arrives in a run, as ``holdfast run`` has it in its flags of the same names."""
-
-    stream: str = "digits"
-    data: str | None = None
-    scenario: str = "class"
-    tasks: int = 0
-    per_class: int = 0
-    test_per_class: int = 0
-    validation: float = 0.0
-    order_seed: int | None = None
-
-    def source(self) -> Source:
-        """The data, read (DataError, ConfigError)."""
-        counts = self.per_class or None, self.test_per_class or None
-        source = open_source(self.stream, self.data, None, *counts)
-        return validation(source, self.validation) if self.validation else source
-
-    def cut(self, source: Source, preset: Preset) -> Stream:
-        """The data in tasks (ConfigError)."""
-        tasks = self.tasks or min(preset.tasks, len(source.names))
-        return make_stream(source, self.scenario, tasks, None, self.order_seed)
 
 
 @dataclass(frozen=True)
@@ -61,6 +37,7 @@ class Job:
         seed: of weights, batches and views.
         key: the hash of its whole setup, method and data.
         name: of its folder.
+        tuning: by how many trials its parameters were chosen, and how; empty where nobody says.
     """
 
     recipe: str
@@ -71,6 +48,7 @@ class Job:
     seed: int
     key: str = ""
     name: str = ""
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     def blueprint(self, stream: Stream, preset: Preset) -> Blueprint:
         """What it is made from (ConfigError)."""
@@ -95,6 +73,7 @@ class Grid:
         pairs: in place of both, so many blocks whose seed and order vary together.
         settings: values by ``RECIPE.PARAMETER``, or by the name of a setting such as ``epochs`` for
             all recipes; every combination is run.
+        tuned: what `tuning.tune` chose, for the recipes of their names; ``settings`` come over it.
         preset: by name.
         tasks, per_class, test_per_class, validation, scenario: as in ``holdfast run``.
 
@@ -108,6 +87,7 @@ class Grid:
     orders: int = 1
     pairs: int = 0
     settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    tuned: Sequence[Tuned] = ()
     preset: str = "auto"
     tasks: int = 0
     per_class: int = 0
@@ -172,7 +152,7 @@ class Grid:
                 raise unknown(f"recipe of this grid (--set {key})", owner, names)
         jobs: dict[str, Job] = {}
         for text in self.streams:
-            name, path = _named(text)
+            name, path = named_stream(text)
             preset = find_preset(self.preset, peek_shape(name, path), name)
             source = self._data(name, path, 0).source()
             for order in sorted({order for _, order in self.blocks}):
@@ -195,11 +175,16 @@ class Grid:
         """The runs over one stream in one order."""
         for text in self.recipes:
             for parameters, overrides in self.choices(text):
-                entry, values = resolve(text, preset, **parameters)
+                entry, _ = resolve(text)
+                chosen = next((one for one in self.tuned if one.recipe == entry.name), None)
+                before = dict(chosen.parameters) if chosen else {}
+                entry, values = resolve(text, preset, **(before | parameters))
+                settings = (dict(chosen.overrides) if chosen else {}) | overrides
+                tuning = {"trials": chosen.trials, "protocol": chosen.protocol} if chosen else {}
                 defaults = inspect.signature(entry.value).parameters.values()
                 full = {p.name: p.default for p in defaults if p.default is not p.empty} | values
                 for seed in (seed for seed, number in self.blocks if number == order):
-                    job = Job(entry.name, full, overrides, preset.name, data, seed)
+                    job = Job(entry.name, full, settings, preset.name, data, seed, tuning=tuning)
                     yield keyed(job, stream, preset, mark)
 
 
@@ -220,14 +205,10 @@ def _fields(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in job.__dataclass_fields__}
 
 
-def _named(text: str) -> tuple[str, str | None]:
-    """A stream's name and the path of its data, if it has one."""
-    name, equals, path = text.partition("=")
-    if equals and not Path(path).expanduser().exists():
-        raise ConfigError(f"{path} does not exist: write --streams NAME=PATH for local data.")
-    return (name, path) if equals else (text, None)
-
-
 def described_grid(grid: Grid, jobs: Sequence[Job]) -> dict[str, Any]:
     """A grid as plain data, for its folder."""
-    return {"format": 1, "grid": asdict(grid), "cells": {job.name: job.key for job in jobs}}
+    return {
+        "format": 1,
+        "grid": asdict(replace(grid, tuned=())),
+        "cells": {job.name: job.key for job in jobs},
+    }

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from holdfast.compare.plan import Data, Job
+from holdfast.compare.arrival import Data
+from holdfast.compare.plan import Job
 from holdfast.core.errors import HoldfastError
 from holdfast.recipes.presets import find_preset
 from holdfast.store.folder import RunFolder
@@ -84,6 +85,8 @@ def prepared(job: Job) -> Run:
         "preset": preset.provenance,
         "cell": {"key": job.key},
     }
+    if job.tuning:
+        work.result.config = dict(work.result.config) | {"tuning": dict(job.tuning)}
     return work
 
 
