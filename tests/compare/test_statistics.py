@@ -140,12 +140,24 @@ def test_crossed_intervals_hold_the_mean_at_least_as_often_as_they_say(seed_sd, 
     assert naive < 880 if order_sd else naive > 920
 
 
-def test_the_error_of_a_crossed_mean_is_that_of_its_formula():
-    table = drawn(8, 4, 3) + np.array([0.0, 5.0, -5.0])
-    of_seeds, of_orders, rest = twin.mean_squares(table.tolist())
+@pytest.mark.parametrize("seed_step, order_step", [(0, 0), (0, 5), (5, 0), (5, 5)])
+def test_the_error_of_a_crossed_mean_is_that_of_its_formula(seed_step, order_step):
+    """No factor above the rest: the plain error; one: the error of its means; both: their sum."""
+    checkers = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.5, 0.0, -0.5], [-0.5, 0.0, 0.5]])
+    table = (
+        0.3 + checkers + seed_step * np.arange(4)[:, None] - order_step * np.arange(3)[None]
+    )  # fmt: skip
+    a, b, rest = twin.mean_squares(table.tolist())
     e = crossed(table)
     assert e.n == 12 and e.crossed and e.mean == pytest.approx(table.mean())
-    assert e.se**2 * 12 == pytest.approx(max(of_seeds + of_orders - rest, rest))
+    if seed_step and order_step:
+        assert e.se**2 * 12 == pytest.approx(a + b - rest)
+        assert e.df == pytest.approx((a + b - rest) ** 2 / (a**2 / 3 + b**2 / 2 + rest**2 / 6))
+    elif seed_step or order_step:
+        means = table.mean(1) if seed_step else table.mean(0)
+        assert (e.df, e.se**2) == (len(means) - 1, pytest.approx(means.var(ddof=1) / len(means)))
+    else:
+        assert (e.df, e.se**2) == (11, pytest.approx(table.var(ddof=1) / 12))
 
 
 def test_ranks_over_streams_are_friedmans():

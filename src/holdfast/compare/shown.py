@@ -169,6 +169,14 @@ def _floors(pairs: Sequence[Contrast]) -> list[str]:
             f"{100 * seeds:.0f} % goes with the seed and {100 * orders:.0f} % with the order, on "
             f"average{words}; the sign flips take blocks for independent, so prefer the interval."
         )
+    few = [
+        n for p in crossed for n, count in (("orders", p.orders), ("seeds", p.seeds)) if count == 2
+    ]
+    if few:
+        lines.append(
+            f"Two {few[0]} say little of how much {few[0]} matter, which makes some intervals long: run "
+            "more of them, or pairs of seed and order."
+        )
     return lines
 
 
