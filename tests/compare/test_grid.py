@@ -202,17 +202,8 @@ def test_two_grids_in_one_folder_are_refused_and_so_is_a_folder_of_something_els
 def test_a_run_of_a_grid_is_the_run_of_the_command(plugin, tmp_path):
     """Same words, same figures, and one row in a comparison."""
     run_grid(grid(recipes=["lwf"]), tmp_path / "out", workers=1)
-    words = [
-        "--stream",
-        "tiny_textures",
-        "--tasks",
-        "3",
-        "--epochs",
-        "2",
-        "--batch",
-        "8",
-        "--quiet",
-    ]
+    words = ["--stream", "tiny_textures", "--tasks", "3", "--epochs", "2", "--batch", "8"]
+    words += ["--width", "4", "--quiet"]
     assert main(["run", "lwf", *words, "--out", "alone"]) == 0
     (folder,) = (tmp_path / "out" / "runs").iterdir()
     assert figures(folder) == figures(tmp_path / "alone")
