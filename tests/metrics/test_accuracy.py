@@ -7,7 +7,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from holdfast.metrics.accuracy import Accuracy, accuracies
+from holdfast.metrics.accuracy import Accuracy, accuracies, right_task
 
 
 def twin_of_after(R, sizes, i):
@@ -149,3 +149,16 @@ def test_the_order_of_the_rows_does_not_matter(given_, seed):
     scores, y = torch.tensor(scores), torch.tensor(y)
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     assert accuracies(scores[order], y[order], classes) == accuracies(scores, y, classes)
+
+
+def test_class_il_is_right_task_times_right_class_within_it():
+    """Counted row by row; the task may be right with another class of it."""
+    generator = torch.Generator().manual_seed(3)
+    scores, classes = torch.randn(40, 6, generator=generator), (1, 4)
+    y = torch.tensor([classes[i % 2] for i in range(40)])
+    inside = [row.index(max(row)) in classes for row in scores.tolist()]
+    both = [row.index(max(row)) == label for row, label in zip(scores.tolist(), y.tolist())]
+    share = right_task(scores, classes)
+    assert share == pytest.approx(sum(inside) / 40) and 0 < sum(both) < sum(inside)
+    class_il, _ = accuracies(scores, y, classes)
+    assert class_il == pytest.approx(share * sum(both) / sum(inside))

@@ -21,6 +21,10 @@ holdfast: teach a network new classes from the new data alone, and see what it k
 
   holdfast run RECIPE [flags]     learn a stream of tasks
   holdfast run RECIPE --help      every flag with its default and meaning
+  holdfast grid --recipes A,B --out FOLDER   methods x streams x seeds x orders; goes on where it stopped
+  holdfast tune RECIPE --out FOLDER       its parameters, chosen on held-out images of the first tasks
+  holdfast compare RUNS...        who is better, by how much, how surely, and at what cost
+  holdfast report RUNS... -o FILE.html    the same as a page that opens offline
   holdfast study equivalence      weight anchors against distillation: the theory, measured
 
   holdfast learn MODEL --data SOURCE      make a model, or teach it new classes
@@ -41,6 +45,10 @@ First result: holdfast run fnc2 --stream digits"""
 
 COMMANDS = {  # imported when they are asked for
     "run": "holdfast.cli.run:run_command",
+    "grid": "holdfast.cli.grid:grid_command",
+    "tune": "holdfast.cli.tune:tune_command",
+    "compare": "holdfast.cli.compare:compare_command",
+    "report": "holdfast.cli.report:report_command",
     "study": "holdfast.cli.study:study_command",
     "learn": "holdfast.cli.learn:learn_command",
     "predict": "holdfast.cli.predict:predict_command",

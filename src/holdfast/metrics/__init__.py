@@ -1,6 +1,6 @@
 """What is measured."""
 
-from holdfast.metrics.accuracy import Accuracy, accuracies
+from holdfast.metrics.accuracy import Accuracy, accuracies, right_task
 from holdfast.metrics.calibration import (
     adaptive_ece,
     brier,
@@ -37,4 +37,5 @@ __all__ = [
     "mean_size",
     "next_alpha",
     "nll",
+    "right_task",
 ]

@@ -88,3 +88,16 @@ def accuracies(
     masked[:, list(classes)] = scores[:, list(classes)]
     task_il = (masked.argmax(1) == y).double().mean()
     return float(class_il), float(task_il)
+
+
+def right_task(scores: Float[Tensor, "n k"], classes: tuple[int, ...]) -> float:
+    """The share of one task's rows that are given any class of that task (docs/theory.md, section 14).
+
+    Class-IL accuracy = right task x right class within the rows whose task is right.
+
+    >>> right_task(torch.tensor([[0.0, 1.0, 2.0], [3.0, 1.0, 2.0]]), (0, 1))
+    0.5
+    """
+    inside = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
+    inside[list(classes)] = True
+    return float(inside[scores.argmax(1)].double().mean())

@@ -10,10 +10,11 @@ from holdfast.learner import Frame
 from holdfast.loss import FocalCollapse, SupCon, make_schedule
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.method import Method
+from holdfast.recipes.search import Contrast, Focus, Prior, Weight
 
 
 @register("supcon")
-def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
+def supcon(tau: Contrast = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
     """Supervised contrast on the new data alone: what a contrastive loss forgets by itself.
 
     Args:
@@ -28,9 +29,9 @@ def supcon(tau: float = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
 
 @register("co2l")
 def co2l(
-    tau: float = 0.1,
+    tau: Contrast = 0.1,
     scale: float = 1.0,
-    distill: float = 1.0,
+    distill: Weight = 1.0,
     now: float = 0.2,
     past: float = 0.01,
     dim: int = 128,
@@ -57,10 +58,10 @@ def co2l(
 
 @register("fnc2")
 def fnc2(
-    tau: float = 0.1,
+    tau: Contrast = 0.1,
     scale: float = 1.0,
-    gamma: float = 1.0,
-    distill: float = 1.0,
+    gamma: Focus = 1.0,
+    distill: Weight = 1.0,
     alpha: str = "linear",
     now: float = 0.2,
     past: float = 0.01,
@@ -110,12 +111,12 @@ def fnc2(
 
 @register("fnc2_prior")
 def fnc2_prior(
-    weight: float = 1.0,
+    weight: Prior = 1.0,
     decay: float = 1.0,
-    tau: float = 0.1,
+    tau: Contrast = 0.1,
     scale: float = 1.0,
-    gamma: float = 1.0,
-    distill: float = 1.0,
+    gamma: Focus = 1.0,
+    distill: Weight = 1.0,
     alpha: str = "linear",
     norm: bool = True,
     dim: int = 128,

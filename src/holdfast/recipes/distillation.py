@@ -6,10 +6,11 @@ from holdfast.anchor import IndirectAlignment, LogitDistillation, WeightAligning
 from holdfast.loss import CrossEntropy
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.method import Method
+from holdfast.recipes.search import Softness, Weight
 
 
 @register("lwf")
-def lwf(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
+def lwf(weight: Weight = 1.0, T: Softness = 2.0, divergence: str = "forward_kl") -> Method:
     """LwF: the past network's answers to the new inputs are kept, and no old image.
 
     Args:
@@ -24,7 +25,7 @@ def lwf(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> 
 
 
 @register("lwf_wa")
-def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") -> Method:
+def lwf_wa(weight: Weight = 1.0, T: Softness = 2.0, divergence: str = "forward_kl") -> Method:
     """LwF, whose new rows of the head are scaled to the old ones when a task ends.
 
     Args:
@@ -40,7 +41,7 @@ def lwf_wa(weight: float = 1.0, T: float = 2.0, divergence: str = "forward_kl") 
 
 
 @register("ida")
-def ida(weight: float = 1.0, T: float = 10.0) -> Method:
+def ida(weight: Weight = 1.0, T: Softness = 10.0) -> Method:
     """IDA: the new inputs keep their places among the stored means of the old classes.
 
     Args:

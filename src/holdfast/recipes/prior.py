@@ -17,6 +17,7 @@ from holdfast.anchor import (
 from holdfast.loss import CrossEntropy
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.method import Method
+from holdfast.recipes.search import Prior
 
 Anchoring = Literal["penalty", "proximal"]
 ANCHORS: dict[Anchoring, type[Quadratic] | type[Proximal]] = {
@@ -27,7 +28,7 @@ ANCHORS: dict[Anchoring, type[Quadratic] | type[Proximal]] = {
 
 @register("ewc")
 def ewc(
-    weight: float = 1.0,
+    weight: Prior = 1.0,
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
@@ -53,7 +54,7 @@ def ewc(
 
 @register("online_ewc")
 def online_ewc(
-    weight: float = 1.0,
+    weight: Prior = 1.0,
     decay: float = 1.0,
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
@@ -79,7 +80,7 @@ def online_ewc(
 
 @register("kfac_laplace")
 def kfac_laplace(
-    weight: float = 1.0,
+    weight: Prior = 1.0,
     decay: float = 1.0,
     fisher: Literal["fisher", "sampled_fisher", "empirical_fisher"] = "fisher",
     classes: Literal["new", "seen"] = "seen",
@@ -103,7 +104,7 @@ def kfac_laplace(
 
 @register("si")
 def si(
-    weight: float = 1.0,
+    weight: Prior = 1.0,
     xi: float = 0.1,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
@@ -130,7 +131,7 @@ def si(
 
 @register("mas")
 def mas(
-    weight: float = 1.0,
+    weight: Prior = 1.0,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
     step: Anchoring = "penalty",
@@ -151,7 +152,7 @@ def mas(
 
 @register("l2")
 def l2(
-    weight: float = 0.1,
+    weight: Prior = 0.1,
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
     step: Anchoring = "penalty",

@@ -10,13 +10,14 @@ from holdfast.readout import build_readout
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.contrastive import fnc2
 from holdfast.recipes.method import Method
+from holdfast.recipes.search import Contrast, Focus, Softness, Weight
 
 
 @register("lwf_strict")
 def lwf_strict(
-    weight: float = 1.0,
-    T: float = 2.0,
-    features: float = 1.0,
+    weight: Weight = 1.0,
+    T: Softness = 2.0,
+    features: Weight = 1.0,
     rehearse: float = 0.0,
     decide: str = "gaussian",
 ) -> Method:
@@ -41,12 +42,12 @@ def lwf_strict(
 
 @register("fnc2_strict")
 def fnc2_strict(
-    tau: float = 0.1,
+    tau: Contrast = 0.1,
     scale: float = 1.0,
-    gamma: float = 1.0,
-    distill: float = 1.0,
+    gamma: Focus = 1.0,
+    distill: Weight = 1.0,
     alpha: str = "linear",
-    features: float = 1.0,
+    features: Weight = 1.0,
     uniform: float = 0.0,
     now: float = 0.2,
     past: float = 0.01,

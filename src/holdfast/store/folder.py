@@ -35,6 +35,7 @@ class RunFolder:
         path: the folder; it must not exist, unless it is replaced or resumed.
         overwrite: replace a folder that an earlier run left.
         resume: take up the folder of a run that was stopped.
+        pictures: whether to draw them.
 
     Attributes:
         state: where the run that is resumed stood; None at the beginning.
@@ -45,7 +46,10 @@ class RunFolder:
         StoreError: if the checkpoint to resume from is damaged.
     """
 
-    def __init__(self, path: Path, overwrite: bool = False, resume: bool = False):
+    def __init__(
+        self, path: Path, overwrite: bool = False, resume: bool = False, pictures: bool = True
+    ):
+        self.pictures = pictures
         self.path, self.checkpoint = path, Checkpoint(path / "checkpoint.safetensors")
         self.state: State | None = None
         self.complete = False
@@ -104,7 +108,7 @@ class RunFolder:
 
     def result(self, result: Result) -> None:
         """Write the pictures, once there is a figure to draw, and then result.json."""
-        if result.tasks:
+        if result.tasks and self.pictures:
             from holdfast.report.grid import matrix_picture, retention_picture  # matplotlib
 
             atomic_write(self.path / "matrix.png", lambda to: matrix_picture(result, to))

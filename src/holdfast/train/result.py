@@ -17,7 +17,10 @@ import torch
 from holdfast.memory.meter import Holdings
 from holdfast.memory.protocol import Protocol
 from holdfast.metrics.accuracy import Accuracy
+from holdfast.stream.content import content_fingerprint
 from holdfast.stream.task import Stream
+
+FORMAT = 2  # of result.json: 1 named no format, no content of the data and no right task
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Reading:
             movement that a held-out fifth left unexplained; None where nothing moved.
         calibration_error: expected, of its probabilities on all test rows seen when the last
             finished task ended.
+        right_task: share of the rows of each task that are given a class of that task, right or not.
     """
 
     protocol: str
@@ -53,6 +57,7 @@ class Reading:
     task_il: Accuracy
     drift_residuals: list[float | None] = field(default_factory=list)
     calibration_error: float | None = None
+    right_task: Accuracy | None = None
 
 
 @dataclass
@@ -95,9 +100,11 @@ class Result:
             "order": list(stream.order),
             "tasks": [list(task.classes) for task in stream],
             "fingerprint": stream.fingerprint(),
+            "content": content_fingerprint(stream),
         }
+        matrix = lambda: Accuracy(blank.clone(), sizes)
         filled = {
-            name: Reading(str(p), Accuracy(blank.clone(), sizes), Accuracy(blank.clone(), sizes))
+            name: Reading(str(p), matrix(), matrix(), right_task=matrix())
             for name, p in readings.items()
         }
         return cls(recipe, protocol, readout, filled, data=data)
@@ -123,6 +130,7 @@ class Result:
         holdings = asdict(self.holdings)
         past = {"floats": holdings.pop("past_floats"), "bytes": holdings.pop("past_bytes")}
         return {
+            "format": FORMAT,
             "recipe": self.recipe,
             "status": self.status,
             "protocol": self.protocol,
@@ -137,6 +145,9 @@ class Result:
                     "protocol": r.protocol,
                     "class_il": r.class_il.to_dict(),
                     "task_il": r.task_il.to_dict(),
+                    "right_task": None
+                    if r.right_task is None
+                    else r.right_task.to_dict()["matrix"],
                     "drift_residuals": [_finite(v) for v in r.drift_residuals],
                     "calibration_error": _finite(r.calibration_error),
                 }

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.core.settings import Training
 from holdfast.learner.learner import Learner
-from holdfast.metrics import accuracies, expected_calibration_error
+from holdfast.metrics import accuracies, expected_calibration_error, right_task
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Stream, Task
 from holdfast.train.alone import refuse_alone
@@ -86,7 +86,8 @@ class Run:
         }
         if core.learner.backbone.sha256:
             self.config["backbone_sha256"] = core.learner.backbone.sha256
-        self.data = {"data": dict(self.result.data)}  # which the state of this run belongs to
+        known = {name: value for name, value in self.result.data.items() if name != "content"}
+        self.data = {"data": known}  # which the state of this run belongs to
 
     @property
     def learner(self) -> Learner:
@@ -136,6 +137,8 @@ class Run:
                 reading = self.result.readings[name]
                 reading.class_il.matrix[task.index, j] = class_il
                 reading.task_il.matrix[task.index, j] = task_il
+                if reading.right_task is not None:
+                    reading.right_task.matrix[task.index, j] = right_task(scores, other.classes)
                 probabilities[name].append(readout.probabilities_of(scores))
         y = torch.cat([other.test.y for other in tests])
         for name, readout in core.readouts.items():

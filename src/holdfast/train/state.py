@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdfast.train.continual import Continual
 
 State = dict[str, Any]
-MATRICES = ("class_il", "task_il")  # of a reading, filled row by row
+MATRICES = ("class_il", "task_il", "right_task")  # of a reading, filled row by row
 
 
 def snapshot(core: Continual) -> State:

@@ -1,0 +1,172 @@
+"""The page of a comparison: its figures, its safety, and that it works in a browser."""
+
+import base64
+import hashlib
+import json
+import re
+
+import pytest
+
+from browser import CHROMIUM, browsing
+from holdfast.cli import main
+from holdfast.compare import compare, read_runs
+from holdfast.compare.axes import ticks
+from holdfast.compare.charts import Line, cost_chart, forest_chart, lines_chart, pareto
+from holdfast.compare.charts import Mark as Point
+from holdfast.compare.page import page_of
+from written import result, write
+
+EVIL = '<script>alert("x")</script>\x1b[31m\u202e$title'
+REMOTE = re.compile(r"""(?:src|href|url|import)\s*[=(]\s*["']?(?:https?:)?//""")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for recipe, first in (("lwf", 0.55), ("finetune", 0.2), ("si", 0.3), (EVIL, 0.4)):
+        for seed in range(3):
+            data = result(recipe, seed, last=first + 0.02 * seed * (recipe != "si"))
+            data["memory"] |= {"bytes": 1000 * (recipe == "si")}
+            data["seconds"] = 2.0 + (recipe == "lwf")
+            path = write(folder / f"{recipe[:3].strip('<')}{seed}", data)
+            lines = [
+                {"task": n // 4, "epoch": n % 4, "loss": 1 / (1 + n % 4), "lr": 0.1}
+                for n in range(12)
+            ]
+            text = "".join(json.dumps(line) + "\n" for line in lines) + '{"task": 9, "los'
+            (path / "log.jsonl").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(runs):
+    return page_of(compare(read_runs([runs])[0]), EVIL)
+
+
+def test_the_figures_are_those_of_the_table(page):
+    assert "12 runs of 4 methods" in page and "cannot give a p below 0.25" in page
+    assert "+35.0 ± 0.0" in page and "baseline" in page
+    assert page.count("<template") == 12 and page.count('class="matrix"') == 2 * 13
+    assert "content cccccccc" in page and "&quot;epochs&quot;: 2" in page
+    assert page.count("The loss and its parts") == 13
+
+
+def test_the_page_is_self_contained_and_runs_its_own_script_alone(page):
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
+    assert not REMOTE.search(page) and not re.search(r"""\s(?:on\w+|style)=["']""", page)
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert way not in script
+
+
+def test_no_name_is_markup_or_obeyed(page):
+    assert "\x1b" not in page and "\u202e" not in page and "&lt;script&gt;" in page
+    assert page.count("<script>") == 1 and "$title" in page
+
+
+def test_every_chart_says_in_words_what_it_shows(page):
+    charts = re.findall(r"<svg [^>]*>", page)
+    assert len(charts) > 10 and all('aria-label="' in chart for chart in charts)
+    assert page.count("<figcaption>") >= len(charts) - 1
+
+
+def test_charts_of_nothing_are_left_out():
+    assert lines_chart([], "x", "y", "z") == "" == forest_chart([], "x", "z")
+    assert cost_chart([], "x", "y", "z") == ""
+    flat = lines_chart([Line("a", [1], [0.0])], "x", "y", "z")
+    assert "NaN" not in flat and "nan" not in flat and "<polyline" in flat
+    one = cost_chart([Point("a", 0.0, 5.0, float("nan"), True)], "x", "y", "z")
+    assert "nan" not in one and 'class="dot"' in one
+    alone = forest_chart([("a", 1.0, float("nan"), float("nan"))], "x", "z")
+    assert "nan" not in alone and 'class="dot"' in alone
+
+
+def test_the_front_is_what_nothing_beats_at_as_little():
+    points = [(0.0, 5.0), (1.0, 4.0), (1.0, 7.0), (2.0, 7.0), (3.0, 9.0)]
+    slow = [
+        all(not ((x <= a and y > b) or (x < a and y >= b)) for x, y in points) for a, b in points
+    ]
+    assert pareto(points) == slow == [True, False, True, False, True]
+    assert ticks(-3.0, 3.0, 7) == [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0] or 0.0 in ticks(
+        -3.0, 3.0, 7
+    )
+
+
+def test_the_command_writes_a_file_once(runs, tmp_path, capsys):
+    file = tmp_path / "a" / "r.html"
+    assert main(["report", str(runs), "-o", str(file)]) == 0
+    assert "12 runs" in capsys.readouterr().out and file.read_text().startswith("<!doctype html>")
+    assert main(["report", str(runs), "-o", str(file)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (
+        main(["report", str(runs), "-o", str(file), "--overwrite", "--metric", "forgetting"]) == 0
+    )
+
+
+# in a browser
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    with browsing(tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+NAMES = "[...document.querySelectorAll('.sort tbody th')].map(th => th.textContent)"
+
+
+def test_sorting_and_switching_work_and_nothing_is_fetched(page, opened, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(page, "utf-8")
+    for width, dark in ((390, False), (1280, True)):
+        opened.size(width, 900, dark)
+        opened.go(file.as_uri())
+        assert opened.run("document.documentElement.scrollWidth") <= width
+        first = opened.run(NAMES)
+        assert first[0] == "lwf" and first[-1] == "finetune"
+        click = "document.querySelectorAll('.sort thead button')[{}].click()"
+        opened.run(click.format(2))
+        assert opened.run(NAMES) == first
+        opened.run(click.format(2))
+        assert opened.run(NAMES) == first[::-1]
+        assert opened.run("document.querySelectorAll('[aria-sort=ascending]').length") == 1
+        opened.run(click.format(0))
+        assert opened.run(NAMES)[-1] == "si" and len(opened.run(NAMES)) == 4
+        heading = "document.querySelector('#stage h3').textContent"
+        before = opened.run(heading)
+        opened.run(
+            "const s = document.getElementById('run'); s.value = '4';"
+            "s.dispatchEvent(new Event('change'))"
+        )
+        assert opened.run(heading) != before
+        assert opened.run("performance.getEntriesByType('resource').length") == 0
+    assert opened.messages == []
+
+
+def test_colours_stand_out_from_the_paper(page, opened, tmp_path):
+    """Text at least 4.5 : 1, lines at least 3 : 1, in light and in dark."""
+    file = tmp_path / "report.html"
+    file.write_text(page, "utf-8")
+    for dark in (False, True):
+        opened.size(1000, 900, dark)
+        opened.go(file.as_uri())
+        style = "getComputedStyle(document.documentElement).getPropertyValue('--{}').trim()"
+        paper = opened.run(style.format("paper"))
+        for name in ("ink", "soft", "good", "bad"):
+            assert contrast(opened.run(style.format(name)), paper) >= 4.5, (name, dark)
+        for name in ("fill", *(f"s{k}" for k in range(8))):
+            assert contrast(opened.run(style.format(name)), paper) >= 3, (name, dark)
+
+
+def contrast(a, b):
+    light, shade = sorted(map(luminance, (a, b)), reverse=True)
+    return (light + 0.05) / (shade + 0.05)
+
+
+def luminance(colour):
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    r, g, b = (c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b

@@ -1,0 +1,73 @@
+"""The statistics of comparisons again, slowly: every pattern, every cell, in plain Python."""
+
+import itertools
+import math
+
+
+def sign_flip(differences):
+    """Count the patterns of signs whose sum is as large."""
+    seen = abs(math.fsum(differences))
+    sums = [
+        abs(math.fsum(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(differences))
+    ]
+    return sum(total >= seen - 1e-9 for total in sums) / len(sums)
+
+
+def holm(p):
+    """Of each test, the least level at which stepping down through the family rejects it."""
+    levels = sorted({min(1.0, k * value) for value in p for k in range(1, len(p) + 1)} | {1.0})
+    return [next(a for a in levels if i in _rejected(p, a)) for i in range(len(p))]
+
+
+def _rejected(p, level):
+    """Holm's procedure as it is stated: from the smallest p on, until one is above level / left."""
+    output, left = set(), len(p)
+    for value, i in sorted((value, i) for i, value in enumerate(p)):
+        if value > level / left + 1e-15 and level < 1.0:
+            break
+        output.add(i)
+        left -= 1
+    return output
+
+
+def mean_squares(table):
+    """Seeds, orders and the rest, cell by cell."""
+    seeds, orders = range(len(table)), range(len(table[0]))
+    m = sum(map(sum, table)) / (len(seeds) * len(orders))
+    row = [sum(line) / len(orders) for line in table]
+    column = [sum(line[o] for line in table) / len(seeds) for o in orders]
+    rest = sum((table[s][o] - row[s] - column[o] + m) ** 2 for s in seeds for o in orders)
+    of_seeds = sum((row[s] - m) ** 2 for s in seeds for _ in orders)
+    of_orders = sum((column[o] - m) ** 2 for _ in seeds for o in orders)
+    free = (len(seeds) - 1) * (len(orders) - 1)
+    return of_seeds / (len(seeds) - 1), of_orders / (len(orders) - 1), rest / free
+
+
+def friedman_chi2(scores):
+    """From ranks that are counted pair by pair; ties share."""
+    N, k = len(scores), len(scores[0])
+    rank = [
+        [1 + sum(b > a for b in row) + (sum(b == a for b in row) - 1) / 2 for a in row]
+        for row in scores
+    ]
+    total = [sum(line[j] for line in rank) for j in range(k)]
+    return 12 / (N * k * (k + 1)) * sum(t * t for t in total) - 3 * N * (k + 1)
+
+
+def forgetting(R, weights, variant):
+    """Task by task."""
+    last, parts = len(R) - 1, []
+    for j in range(last):
+        rows = {"first": [j], "max_before": range(j, last), "max_all": range(j, last + 1)}[variant]
+        parts.append(max(R[i][j] for i in rows) - R[last][j])
+    return sum(w * f for w, f in zip(weights, parts)) / sum(weights[:last])
+
+
+def average(R, weights):
+    """After each task over what was seen, and then over the tasks."""
+    seen = []
+    for i, row in enumerate(R):
+        pairs = list(zip(weights[: i + 1], row))
+        seen.append(sum(w * v for w, v in pairs) / sum(w for w, _ in pairs))
+    return sum(seen) / len(seen)
