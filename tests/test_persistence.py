@@ -62,9 +62,9 @@ def test_a_model_of_the_command_line_is_a_classifier(tmp_path):
 
 
 def test_what_cannot_be_saved_or_loaded_is_said(tmp_path):
+    by_value = HoldfastClassifier(Method(CrossEntropy()), epochs=1, device="cpu").fit(X, Y)
     with pytest.raises(ConfigError, match="register it as a recipe"):
-        by_value = HoldfastClassifier(Method(CrossEntropy()), epochs=1, device="cpu")
-        by_value.fit(X, Y).save(tmp_path / "m")
+        by_value.save(tmp_path / "m")
     taught().save(tmp_path / "m")
     with pytest.raises(ConfigError, match="choose another folder"):
         HoldfastClassifier().fit(X[:, :2], Y).save(tmp_path / "m")
