@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.core.constants import class_index
 from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_matrix, require_option, require_pair, require_positive
@@ -69,8 +70,17 @@ def _relations(z: Tensor, keys: Tensor | None, temperature: float) -> Tensor:
     with torch.autocast(z.device.type, enabled=False):
         if keys is not None:
             return z @ keys.to(z).T / temperature
-        others = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
-        return (z @ z.T / temperature)[others].view(len(z), len(z) - 1)
+        return off_diagonal(z @ z.T / temperature)
+
+
+def off_diagonal(square: Float[Tensor, "n n"]) -> Float[Tensor, "n m"]:
+    """(N, N-1) each row without its own place: views alone, where a mask would make a device wait.
+
+    >>> off_diagonal(torch.arange(9.0).view(3, 3)).tolist()
+    [[1.0, 2.0], [3.0, 5.0], [6.0, 7.0]]
+    """
+    n = len(square)
+    return square.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
 
 
 class RelationDistillation(Term):
@@ -110,7 +120,8 @@ class RelationDistillation(Term):
         keys = None
         if self.keys is not None:
             classes = step.seen if self.support == "seen" else step.old_classes
-            keys = self.keys.vectors[list(classes)]
+            vectors = self.keys.vectors
+            keys = vectors[class_index(classes, vectors.device)]
         return relation_distillation(
             part.out.embedding, part.past.embedding, self.now, self.past, keys
         )

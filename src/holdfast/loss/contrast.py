@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from holdfast.core.constants import class_index
 from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import (
@@ -140,7 +141,7 @@ def focal_rows(
     to_prototype = (z.to(prototypes.dtype) * prototypes[y]).sum(1, keepdim=True) / tau
     repel = (
         z.to(prototypes.dtype)
-        @ prototypes[torch.as_tensor(old, dtype=torch.long, device=z.device)].T
+        @ prototypes[old if isinstance(old, Tensor) else class_index(old, z.device)].T
         / tau
     )
     contrasts = [similar.masked_fill(~others, -torch.inf), repel]

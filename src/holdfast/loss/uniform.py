@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -37,16 +36,19 @@ def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
     if not t > 0:
         raise ConfigError(f"the sharpness of a uniformity must be positive, not t={t}.")
     require_matrix("rows", z)
-    if len(z):
-        length = z.detach().norm(dim=1)
-        z = z[length > LEAST_LENGTH * length.max()]
     if len(z) < 2:
         return z.sum() * 0.0
+    length = z.detach().norm(dim=1)
+    there = length > LEAST_LENGTH * length.max()
     z = functional.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
     with torch.autocast(z.device.type, enabled=False):
         square = (2 - 2 * z @ z.T).clamp_min(0)
-    i, j = torch.triu_indices(len(z), len(z), 1)
-    return torch.logsumexp(-t * square[i, j], 0) - math.log(len(i))
+    i, j = torch.triu_indices(len(z), len(z), 1, device=z.device)
+    pairs, rows = (-t * square[i, j]).masked_fill(~(there[i] & there[j]), -torch.inf), there.sum()
+    alone = rows < 2
+    total = pairs.masked_fill(alone, 0.0).logsumexp(0)
+    count = (rows * (rows - 1) // 2).clamp_min(1).to(total)
+    return (total - count.log()).masked_fill(alone, 0.0)
 
 
 class Uniformity(Term):
