@@ -11,11 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.anchor.relation_tiles import relations_by_tiles
 from holdfast.core.constants import class_index
+from holdfast.core.numerics import at_least_float32
 from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_matrix, require_option, require_pair, require_positive
 from holdfast.loss.term import Term
+from holdfast.loss.tiles import LARGE
 
 Support = Literal["seen", "old"]
 
@@ -58,6 +61,10 @@ def relation_distillation(
         require_matrix("keys", keys)
     if len(z) < (2 if keys is None else 1):
         return z.sum() * 0.0
+    if len(z) >= LARGE and not (keys is not None and keys.requires_grad):
+        now_rows, past_rows = at_least_float32(z), at_least_float32(z_past.detach()).to(z.device)
+        fixed = None if keys is None else keys.to(now_rows)
+        return relations_by_tiles(now_rows, past_rows.to(now_rows), now, past, fixed)
     log_s = torch.log_softmax(_relations(z, keys, now), 1)
     with torch.no_grad():
         s_past = torch.softmax(_relations(z_past, keys, past), 1)
