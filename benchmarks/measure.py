@@ -26,12 +26,13 @@ def peak_memory(work: Callable[[], object]) -> float:
     ctypes.CDLL(None).malloc_trim(0)  # give back what was freed before
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak is counted anew
-    before = _status("VmRSS")
+    before = status("VmRSS")
     work()
-    return _status("VmHWM") - before
+    return status("VmHWM") - before
 
 
-def _status(name: str) -> float:
+def status(name: str) -> float:
+    """MiB of a line of /proc/self/status."""
     with open("/proc/self/status") as file:
         line = next(line for line in file if line.startswith(name))
     return int(line.split()[1]) / 1024
@@ -39,6 +40,5 @@ def _status(name: str) -> float:
 
 def row(what: str, before: float, now: float, unit: str, target: float) -> None:
     """One line of figures: before, now, how many times less, and what was asked."""
-    print(
-        f"  {what:34} {before:10.4g} {now:10.4g} {unit:4} {before / max(now, 1e-9):7.1f}  (asked: {target:g})"
-    )
+    less = before / max(now, 1e-9)
+    print(f"  {what:34} {before:10.4g} {now:10.4g} {unit:4} {less:7.1f}  (asked: {target:g})")

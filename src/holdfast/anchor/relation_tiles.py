@@ -60,9 +60,9 @@ class _Tiled(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
         """The slope times the outer one."""
-        return ctx.slope * outer, None, None, None, None
+        return ctx.slope * outer[0], None, None, None, None
 
 
 def _softmax(tile: Tensor, block: slice, keys: Tensor | None) -> tuple[Tensor, Tensor]:

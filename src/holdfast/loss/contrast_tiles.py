@@ -86,9 +86,9 @@ class _Tiled(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, total: Tensor, weight: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         """The slope times the outer one."""
-        return ctx.slope * total, None
+        return ctx.slope * outer[0], None
 
 
 class _Tile:
@@ -114,12 +114,12 @@ class _Tile:
     def _prototypes(self) -> None:
         """Similarity to the own prototype, and to all that count among the contrasts."""
         contrast, z = self.contrast, self.z[self.block] / self.contrast.tau
-        self.own = self.extra = None
+        self.target = self.extra = None
         if contrast.target is not None:
-            self.own = (z * contrast.target[self.block]).sum(1, keepdim=True)
+            self.target = (z * contrast.target[self.block]).sum(1, keepdim=True)
         parts = [] if contrast.repel is None else [z @ contrast.repel.T]
-        if self.own is not None and contrast.closed:
-            parts.append(self.own)
+        if self.target is not None and contrast.closed:
+            parts.append(self.target)
         if parts:
             self.extra = torch.cat(parts, 1)
 
@@ -133,8 +133,8 @@ class _Tile:
         self.value = torch.linalg.vecdot(weight, self.log_p)
         self.weight = weight.sum(1)
         self.force = self.steep.sum(1, keepdim=True)
-        if self.own is not None:
-            log_r = self.own - self.log_d
+        if self.target is not None:
+            log_r = self.target - self.log_d
             self.pull, one = torch.empty_like(log_r), torch.ones_like(log_r)
             focus = focal_steepness(log_r, log_r.exp(), gamma, one, self.pull)
             self.value += (focus * log_r)[:, 0]

@@ -57,6 +57,6 @@ class _Tiled(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         """The slope times the outer one."""
-        return ctx.slope * outer, None, None
+        return ctx.slope * outer[0], None, None
