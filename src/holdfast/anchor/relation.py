@@ -61,7 +61,8 @@ def relation_distillation(
         require_matrix("keys", keys)
     if len(z) < (2 if keys is None else 1):
         return z.sum() * 0.0
-    if len(z) >= LARGE and not (keys is not None and keys.requires_grad):
+    pairs = len(z) * len(z if keys is None else keys)
+    if pairs >= LARGE**2 and not (keys is not None and keys.requires_grad):
         now_rows, past_rows = at_least_float32(z), at_least_float32(z_past.detach()).to(z.device)
         fixed = None if keys is None else keys.to(now_rows)
         return relations_by_tiles(now_rows, past_rows.to(now_rows), now, past, fixed)
