@@ -47,10 +47,11 @@ types: $(VENV)/.developed  ## pyright
 docs: $(VENV)/.documented  ## the site, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(VENV)/.developed  ## engine overhead against a bare loop, and the cost of the views
+bench: $(VENV)/.developed  ## every ratio of docs/performance.md, the engine's overhead, the cost of the views
 	$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/augment.py
+	for each in tiles temperature gaussians rules tasks; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
 clean:  ## remove the environment and what tests left
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

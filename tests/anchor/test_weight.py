@@ -322,7 +322,7 @@ def test_the_proximal_step_is_the_minimum_it_is_defined_by(per_task):
         n = len(post.centre)
         slope[:n] += 2.0 * post.H.values * (found[:n] - post.centre)
     assert_close(slope, torch.zeros(4).double(), atol=1e-9, rtol=0)
-    assert len(posts) == 1 + per_task and rule.before == {}
+    assert len(posts) == 1 + per_task
 
 
 def test_the_proximal_anchor_survives_where_the_penalty_diverges(tiny_stream, tiny_training):

@@ -29,7 +29,10 @@ def test_equals_its_twin(kind, compete):
 
 def test_a_batch_without_new_rows_costs_nothing():
     _, at = step([0, 1], classes=(2,), seen=(0, 1, 2), width=3)
-    assert float(CrossEntropy("new")(at)) == 0
+    value = CrossEntropy("new")(at)
+    assert float(value.detach()) == 0
+    (slope,) = torch.autograd.grad(value, at["batch"].out.logits)
+    assert not slope.any()
 
 
 def test_only_all_needs_the_whole_head():

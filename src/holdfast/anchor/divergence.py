@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.core.constants import constant
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import arguments
 from holdfast.core.registry import Registry
@@ -72,7 +73,7 @@ def jensen_shannon(
     Source: Lin, *Divergence measures based on the Shannon entropy*, 1991
     """
     p, q = _logs(past), _logs(now)
-    middle = torch.logaddexp(p, q) - torch.log(torch.tensor(2.0, dtype=p.dtype))
+    middle = torch.logaddexp(p, q) - constant(2.0, p).log()
     value = 0.5 * _mean(p, p - middle) + 0.5 * _mean(q, q - middle)
     return value / 0.25 if normalise else value
 

@@ -131,11 +131,16 @@ class FeatureDistillation(Term):
         self.reads = (of,)
         # rows measured; means over rows of the features' spread and square, and of the inputs' spread
         self.moments = torch.zeros(4, dtype=torch.float64)
+        self._spread: float | None = None
 
     @property
     def spread(self) -> float | None:
         """The spread of the earlier tasks' rows; None before any was measured."""
-        return float(_spread(*self.moments[1:3])) if self.moments[0] else None
+        return self._spread
+
+    def _keep(self, moments: Float[Tensor, " 4"]) -> None:
+        self.moments = moments
+        self._spread = float(_spread(*moments[1:3])) if moments[0] else None
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
@@ -155,7 +160,7 @@ class FeatureDistillation(Term):
         rows = self.moments[0] + len(task.train)
         apart = self._measured(learner, task) - self.moments[1:]
         means = self.moments[1:] + apart * (len(task.train) / rows)
-        self.moments = torch.cat([rows[None], means])
+        self._keep(torch.cat([rows[None], means]))
 
     def _measured(self, learner: Learner, task: Task) -> Float[Tensor, " 3"]:
         """What `moments` are the means of, of a task's rows, in float64 on the CPU."""
@@ -172,7 +177,7 @@ class FeatureDistillation(Term):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over the moments; a state of an older format has none."""
         if state:
-            self.moments = state["moments"].cpu()
+            self._keep(state["moments"].cpu())
             self.holds_backbone = bool(state["holds_backbone"])
 
     def _load_from_state_dict(

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.anchor.divergence import Divergence, forward_kl, make_divergence
+from holdfast.core.constants import class_index
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32, class_sums
 from holdfast.core.output import outputs
@@ -121,13 +122,13 @@ class LogitDistillation(Term):
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
-        known = list(step.known)
         past, now = at_least_float32(part.past.logits), at_least_float32(part.out.logits)
+        known = class_index(step.known, now.device)
         if self.support == "old":
             past, now = past[:, known], now[:, known]
         else:
-            seen = list(step.seen)
-            padded = past.new_full((len(past), max(seen) + 1), -torch.inf)
+            seen = class_index(step.seen, now.device)
+            padded = past.new_full((len(past), max(step.seen) + 1), -torch.inf)
             padded[:, known] = past[:, known]
             past, now = padded[:, seen], now[:, seen]
         return distillation(past, now, self.T, self.divergence, self.normalise)
@@ -200,13 +201,16 @@ class IndirectAlignment(Term):
         super().__init__()
         self.T, self.on = require_positive(T), on
         self.statistics: dict[str, Tensor] = {}
+        self._means: Tensor | None = None  # of the statistics, while a task is learned
 
     @property
     def means(self) -> Float[Tensor, "k f"]:
         """(K, f) of the classes that came before, in order."""
-        count, sums = self.statistics["count"], self.statistics["sum"]
-        met = count > 0
-        return sums[met] / count[met, None]
+        if self._means is None:
+            count, sums = self.statistics["count"], self.statistics["sum"]
+            met = (count > 0).nonzero()[:, 0]
+            self._means = sums[met] / count[met, None]
+        return self._means
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
@@ -221,10 +225,13 @@ class IndirectAlignment(Term):
         x, y = outputs(learner, task.train).features, task.train.y
         known = self.statistics
         classes = max(int(y.max()) + 1, len(known["count"]) if known else 0)
-        self.statistics = {
-            "count": class_sums(known.get("count"), torch.ones_like(x[:, 0]), y, classes),
-            "sum": class_sums(known.get("sum"), x, y, classes),
-        }
+        self._means, self.statistics = (
+            None,
+            {
+                "count": class_sums(known.get("count"), torch.ones_like(x[:, 0]), y, classes),
+                "sum": class_sums(known.get("sum"), x, y, classes),
+            },
+        )
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Counts and sums of the classes."""
@@ -232,7 +239,7 @@ class IndirectAlignment(Term):
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over counts and sums."""
-        self.statistics = state
+        self._means, self.statistics = None, state
 
 
 def named(by: str | Divergence) -> Divergence:

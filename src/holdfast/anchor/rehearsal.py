@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from holdfast.core.constants import class_index
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32
 from holdfast.core.output import outputs
@@ -69,9 +70,8 @@ class PseudoRehearsal(Term):
         rows = torch.randint(len(x), (len(part),), generator=generator, device=x.device)
         weight = step.learner.head.weight
         logits = at_least_float32(step.learner.head(x[rows].to(weight)))
-        seen = torch.tensor(step.seen)
-        target = torch.searchsorted(seen.to(y.device), y[rows]).to(logits.device)
-        return functional.cross_entropy(logits[:, seen.to(logits.device)], target)
+        target = torch.searchsorted(class_index(step.seen, y.device), y[rows]).to(logits.device)
+        return functional.cross_entropy(logits[:, class_index(step.seen, logits.device)], target)
 
     @torch.no_grad()
     def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:

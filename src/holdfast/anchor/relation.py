@@ -11,10 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.anchor.relation_tiles import relations_by_tiles
+from holdfast.core.constants import class_index
+from holdfast.core.numerics import at_least_float32
 from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_matrix, require_option, require_pair, require_positive
 from holdfast.loss.term import Term
+from holdfast.loss.tiles import LARGE
 
 Support = Literal["seen", "old"]
 
@@ -57,6 +61,11 @@ def relation_distillation(
         require_matrix("keys", keys)
     if len(z) < (2 if keys is None else 1):
         return z.sum() * 0.0
+    pairs = len(z) * len(z if keys is None else keys)
+    if pairs >= LARGE**2 and not (keys is not None and keys.requires_grad):
+        now_rows, past_rows = at_least_float32(z), at_least_float32(z_past.detach()).to(z.device)
+        fixed = None if keys is None else keys.to(now_rows)
+        return relations_by_tiles(now_rows, past_rows.to(now_rows), now, past, fixed)
     log_s = torch.log_softmax(_relations(z, keys, now), 1)
     with torch.no_grad():
         s_past = torch.softmax(_relations(z_past, keys, past), 1)
@@ -69,8 +78,17 @@ def _relations(z: Tensor, keys: Tensor | None, temperature: float) -> Tensor:
     with torch.autocast(z.device.type, enabled=False):
         if keys is not None:
             return z @ keys.to(z).T / temperature
-        others = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
-        return (z @ z.T / temperature)[others].view(len(z), len(z) - 1)
+        return off_diagonal(z @ z.T / temperature)
+
+
+def off_diagonal(square: Float[Tensor, "n n"]) -> Float[Tensor, "n m"]:
+    """(N, N-1) each row without its own place: views alone, where a mask would make a device wait.
+
+    >>> off_diagonal(torch.arange(9.0).view(3, 3)).tolist()
+    [[1.0, 2.0], [3.0, 5.0], [6.0, 7.0]]
+    """
+    n = len(square)
+    return square.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
 
 
 class RelationDistillation(Term):
@@ -110,7 +128,8 @@ class RelationDistillation(Term):
         keys = None
         if self.keys is not None:
             classes = step.seen if self.support == "seen" else step.old_classes
-            keys = self.keys.vectors[list(classes)]
+            vectors = self.keys.vectors
+            keys = vectors[class_index(classes, vectors.device)]
         return relation_distillation(
             part.out.embedding, part.past.embedding, self.now, self.past, keys
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,16 @@ class Rule(nn.Module):
     def update(self, delta: Named, step: Step) -> Named:
         """What the weights move by, from the optimiser's own moves by parameter name."""
         return delta
+
+    def settle(self, weights: Named, step: Step) -> None:
+        """Change the weights in place, where the optimiser and every `update` have left them.
+
+        It needs no copy of what it does not change, as a guarantee on the weights themselves.
+
+        Args:
+            weights: those that the step moved, by parameter name.
+            step: the step.
+        """
 
     def adjust(self, learner: Learner, task: Task) -> None:
         """Change the learner when a task ends, before anything is measured on it."""
@@ -101,11 +111,11 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
 
     Weights and gradients are copied only where a rule looks at a step or edits it.
     """
-    edits_gradient, observes, edits_update = (
+    edits_gradient, observes, edits_update, settles = (
         [rule for rule in rules if _overrides(rule, hook)]
-        for hook in ("gradient", "observe", "update")
+        for hook in ("gradient", "observe", "update", "settle")
     )
-    if not (edits_gradient or observes or edits_update):
+    if not (edits_gradient or observes or edits_update or settles):
         yield
         return
     moving = {n: p for n, p in learner.named_parameters() if p.grad is not None}
@@ -117,6 +127,7 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
         p.grad = gradient[name]
     if not (observes or edits_update):
         yield
+        _settle(settles, moving, step)
         return
     before = {name: p.detach().clone() for name, p in moving.items()}
     yield
@@ -129,6 +140,14 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
         if edits_update:
             for name, p in moving.items():  # what no rule edited keeps its bits
                 p.add_(delta[name] - (p - before[name]))
+    _settle(settles, moving, step)
+
+
+def _settle(rules: Sequence[Rule], moving: Mapping[str, nn.Parameter], step: Step) -> None:
+    """Let rules change the weights in place."""
+    weights = {name: p.detach() for name, p in moving.items()} if rules else {}
+    for rule in rules:
+        rule.settle(weights, step)
 
 
 def _overrides(rule: Rule, hook: str) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from holdfast.anchor.draw_back import DrawBack
 from holdfast.anchor.prior import Anchored, Prior, weights_in
 from holdfast.anchor.rule import Named, Rule
 from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.curvature.importance import Importance
-from holdfast.curvature.matrix import Diagonal
 from holdfast.loss.term import Term
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
 
 
 class Quadratic(Anchored, Term):
@@ -87,33 +92,18 @@ class Proximal(Anchored, Rule):
             raise ConfigError(
                 f"the Proximal anchor needs structure='diagonal', not '{importance.structure}'."
             )
-        self.before: Named = {}
+        self._draw_back: DrawBack | None = None
 
-    def gradient(self, gradient: Named, step: Step) -> Named:
-        """Untouched; notes where the weights are before the optimiser moves them."""
-        if self.prior.quadratics:
-            self.before = {name: w.detach().clone() for name, w in weights_in(step).items()}
-        return gradient
-
-    def update(self, delta: Named, step: Step) -> Named:
-        """The optimiser's move, drawn back towards the centres."""
-        quadratics, before, self.before = self.prior.quadratics, self.before, {}
+    def settle(self, weights: Named, step: Step) -> None:
+        """Draw the weights that were moved back towards the centres."""
+        quadratics = self.prior.quadratics
         if not quadratics:
-            return delta
-        last = quadratics[-1].layout
-        here = last.flat(before)
-        move = last.flat({name: delta.get(name, torch.zeros_like(w)) for name, w in before.items()})
-        pull, force = torch.zeros_like(here), torch.zeros_like(here)
-        for quadratic in quadratics:
-            assert isinstance(quadratic.H, Diagonal)
-            S = step.lr * self.prior.scale(step) * quadratic.H.spread(last)
-            at = last.places(quadratic.layout).to(here.device)
-            centre = here.index_copy(0, at, quadratic.centre)
-            pull, force = pull + S, force + S * (centre - here)
-        moved = last.split((move + force) / (1 + pull))
-        return delta | {name: _rows(delta[name], moved[name]) for name in moved if name in delta}
+            return
+        if self._draw_back is None or self._draw_back.quadratics is not quadratics:
+            self._draw_back = DrawBack(quadratics)
+        self._draw_back.move(weights, step.lr * self.prior.scale(step))
 
-
-def _rows(whole: Tensor, first: Tensor) -> Tensor:
-    """A tensor with its first rows replaced: those that the anchor knows."""
-    return torch.cat([first, whole[len(first) :]])
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """Take the learner's weights as a centre, and the task's H."""
+        self._draw_back = None
+        super().consolidate(learner, task, past)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from holdfast.core.constants import class_index
 from holdfast.core.numerics import at_least_float32
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option
@@ -44,9 +45,8 @@ class CrossEntropy(Term):
         if self.classes == "all":
             return functional.cross_entropy(logits, y)
         compete = step.classes if self.classes == "new" else step.seen
+        index = class_index(compete, y.device)
         place = torch.full((logits.shape[1],), -1, device=y.device)
-        place[list(compete)] = torch.arange(len(compete), device=y.device)
-        y = place[y]
-        if not bool((y >= 0).any()):
-            return step.zero
-        return functional.cross_entropy(logits[:, list(compete)], y, ignore_index=-1)
+        y = place.index_copy(0, index, torch.arange(len(index), device=y.device))[y]
+        total = functional.cross_entropy(logits[:, index], y, ignore_index=-1, reduction="sum")
+        return total / (y >= 0).sum().clamp_min(1)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from holdfast.core.step import Part, Step
-from holdfast.learner.prototype import Frame
+from holdfast.core.constants import class_index
+from holdfast.core.numerics import at_least_float32
 from holdfast.loss.checks import (
     require_below,
     require_gamma,
@@ -19,7 +19,8 @@ from holdfast.loss.checks import (
     require_option,
     require_positive,
 )
-from holdfast.loss.term import Term
+from holdfast.loss.contrast_tiles import Contrast, contrast_by_tiles
+from holdfast.loss.tiles import LARGE
 
 Average = Literal["anchors", "rows"]
 Denominator = Literal["closed", "open"]
@@ -62,12 +63,16 @@ def sup_con(
     require_labels(z, y, anchors)
     if not len(z):
         return z.sum() * 0.0
+    if len(z) >= LARGE:
+        contrast = Contrast(y, rows_that_count(anchors, y), require_positive(tau, "tau"))
+        total, _, kept = contrast_by_tiles(at_least_float32(z), contrast)
+        return scale * total / _divisor(kept, average)
     similar, others = _similarities(z, tau)
     log_p = similar - _log_sum(similar.masked_fill(~others, -torch.inf))[0]
     positive = (y[:, None] == y) & others
     count = positive.sum(1)
     loss = -(log_p * positive).sum(1) / count.clamp_min(1)
-    return scale * _mean(loss, _rows(anchors, y) & (count > 0), average)
+    return scale * _mean(loss, rows_that_count(anchors, y) & (count > 0), average)
 
 
 def focal_collapse(
@@ -118,8 +123,35 @@ def focal_collapse(
     )
     if not len(z):
         return z.sum() * 0.0
-    loss, _ = focal_rows(z, y, prototypes, tau, gamma, old, denominator)
-    return scale * _mean(loss, _rows(anchors, y), average)
+    kept = rows_that_count(anchors, y)
+    return scale * focal_means(z, y, prototypes, tau, gamma, old, kept, denominator, average)[0]
+
+
+def focal_means(
+    z: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    prototypes: Float[Tensor, "k d"],
+    tau: float,
+    gamma: float,
+    old: Sequence[int] | Int[Tensor, " o"],
+    anchors: Bool[Tensor, " n"],
+    denominator: Denominator,
+    average: Average,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """FNC2's loss, and the anchors' mean focal weight: of many rows by tiles (`contrast_tiles`).
+
+    Arguments are those of `focal_collapse`, which checks them.
+    """
+    if len(z) < LARGE or prototypes.requires_grad:
+        loss, weight = focal_rows(z, y, prototypes, tau, gamma, old, denominator)
+        return _mean(loss, anchors, average), _mean(weight, anchors, "anchors")
+    rows = at_least_float32(z)
+    vectors, index = prototypes.to(rows), _index(old, z.device)
+    closed = denominator == "closed"
+    require_positive(tau, "tau")
+    contrast = Contrast(y, anchors, tau, gamma, vectors[y], vectors[index], closed)
+    total, weight, kept = contrast_by_tiles(rows, contrast)
+    return total / _divisor(kept, average), _mean(weight, kept, "anchors")
 
 
 def focal_rows(
@@ -138,11 +170,7 @@ def focal_rows(
     prototypes = prototypes.to(z.device, torch.promote_types(z.dtype, torch.float32))
     similar, others = _similarities(z, tau)
     to_prototype = (z.to(prototypes.dtype) * prototypes[y]).sum(1, keepdim=True) / tau
-    repel = (
-        z.to(prototypes.dtype)
-        @ prototypes[torch.as_tensor(old, dtype=torch.long, device=z.device)].T
-        / tau
-    )
+    repel = z.to(prototypes.dtype) @ prototypes[_index(old, z.device)].T / tau
     contrasts = [similar.masked_fill(~others, -torch.inf), repel]
     if denominator == "closed":
         contrasts.append(to_prototype)
@@ -178,89 +206,19 @@ def _focus(log_p: Tensor, gamma: float) -> Tensor:
     return torch.where(inside, torch.where(inside, rest, 1.0) ** gamma, 0.0**gamma)
 
 
-def _rows(anchors: Tensor | None, y: Tensor) -> Tensor:
+def _index(old: Sequence[int] | Tensor, device: torch.device) -> Tensor:
+    return old if isinstance(old, Tensor) else class_index(old, device)
+
+
+def rows_that_count(anchors: Tensor | None, y: Tensor) -> Bool[Tensor, " n"]:
+    """The anchors; all rows where none were named."""
     return torch.ones_like(y, dtype=torch.bool) if anchors is None else anchors
 
 
 def _mean(loss: Tensor, kept: Tensor, average: Average) -> Tensor:
     """Mean of the kept rows (0 when there is none), over their number or over all rows."""
-    rows = kept.sum().clamp_min(1) if average == "anchors" else max(len(loss), 1)
-    return (loss * kept).sum() / rows
+    return (loss * kept).sum() / _divisor(kept, average)
 
 
-class SupCon(Term):
-    """Supervised contrast; asymmetric: rows of the current task are the only anchors."""
-
-    label = "sup_con"
-    reads = ("embedding",)
-    views = 2
-
-    def __init__(
-        self,
-        tau: float = 0.5,
-        scale: float = 1.0,
-        average: Average = "anchors",
-        dim: int | None = None,
-    ):
-        super().__init__()
-        require_option("average", average, get_args(Average))
-        self.tau, self.scale, self.dim = require_positive(tau, "tau"), scale, dim
-        self.average: Average = average
-
-    def value(self, part: Part, step: Step) -> Tensor:
-        """SupCon of the part's embeddings, anchored at the new rows."""
-        new = part.rows.task == step.task
-        return sup_con(part.out.embedding, part.rows.y, self.tau, new, self.scale, self.average)
-
-
-class FocalCollapse(Term):
-    """FNC2 towards a fixed frame, with the old classes' prototypes as pseudo-replay.
-
-    Args:
-        frame: the prototypes, shared with the anchors and the readout.
-        tau: temperature.
-        gamma: focal exponent.
-        old_prototypes: whether prototypes of old classes repel.
-        denominator: ``closed`` or ``open``.
-        scale: factor on the loss.
-        average: over anchors or rows.
-    """
-
-    label = "fnc2"
-    reads = ("embedding",)
-    views = 2
-
-    def __init__(
-        self,
-        frame: Frame,
-        tau: float = 0.5,
-        gamma: float = 1.0,
-        old_prototypes: bool = True,
-        denominator: Denominator = "closed",
-        scale: float = 1.0,
-        average: Average = "anchors",
-    ):
-        super().__init__()
-        require_option("average", average, get_args(Average))
-        require_option("denominator", denominator, get_args(Denominator))
-        self.frame, self.old_prototypes = frame, old_prototypes
-        self.tau, self.gamma = require_positive(tau, "tau"), require_gamma(gamma)
-        self.denominator: Denominator = denominator
-        self.average: Average = average
-        self.scale, self.dim = scale, frame.dim
-
-    def value(self, part: Part, step: Step) -> Tensor:
-        """FNC2 of the part's embeddings, anchored at the new rows; notes the mean focal weight."""
-        old = step.old_classes if self.old_prototypes else ()
-        loss, weight = focal_rows(
-            part.out.embedding,
-            part.rows.y,
-            self.frame.vectors,
-            self.tau,
-            self.gamma,
-            old,
-            self.denominator,
-        )
-        new = part.rows.task == step.task
-        step.record("focal_weight", _mean(weight, new, "anchors"))
-        return self.scale * _mean(loss, new, self.average)
+def _divisor(kept: Tensor, average: Average) -> Tensor | int:
+    return kept.sum().clamp_min(1) if average == "anchors" else max(len(kept), 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -14,6 +13,8 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_matrix, require_option
 from holdfast.loss.term import Term
+from holdfast.loss.tiles import LARGE
+from holdfast.loss.uniform_tiles import log_sum_of_pairs
 
 LEAST_LENGTH = 1e-6  # of the longest row's, below which a row has no direction
 
@@ -37,16 +38,24 @@ def uniformity(z: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
     if not t > 0:
         raise ConfigError(f"the sharpness of a uniformity must be positive, not t={t}.")
     require_matrix("rows", z)
-    if len(z):
-        length = z.detach().norm(dim=1)
-        z = z[length > LEAST_LENGTH * length.max()]
     if len(z) < 2:
         return z.sum() * 0.0
+    length = z.detach().norm(dim=1)
+    there = length > LEAST_LENGTH * length.max()
     z = functional.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
     with torch.autocast(z.device.type, enabled=False):
+        if len(z) >= LARGE:
+            return _mean_of_pairs(log_sum_of_pairs(z, there, t), there.sum())
         square = (2 - 2 * z @ z.T).clamp_min(0)
-    i, j = torch.triu_indices(len(z), len(z), 1)
-    return torch.logsumexp(-t * square[i, j], 0) - math.log(len(i))
+    i, j = torch.triu_indices(len(z), len(z), 1, device=z.device)
+    pairs, rows = (-t * square[i, j]).masked_fill(~(there[i] & there[j]), -torch.inf), there.sum()
+    return _mean_of_pairs(pairs.masked_fill(rows < 2, 0.0).logsumexp(0), rows)
+
+
+def _mean_of_pairs(total: Tensor, rows: Tensor) -> Tensor:
+    """The log of a mean over all pairs of rows, from the log of their sum; 0 where there is none."""
+    pairs = (rows * (rows - 1) // 2).clamp_min(1).to(total)
+    return (total - pairs.log()).masked_fill(rows < 2, 0.0)
 
 
 class Uniformity(Term):

@@ -75,11 +75,10 @@ class Reservoir(Memory):
             torch.rand(len(late), generator=generator, device=generator.device) * number
         ).long()
         self.seen += len(rows)
-        accepted = (place < capacity).nonzero()[:, 0]
-        source = torch.arange(len(table), device=generator.device)
-        for i in accepted.tolist():  # in order: a later arrival overwrites an earlier one
-            source[place[i]] = len(table) + i
-        self.rows = cat([table, late])[source]
+        both = torch.arange(len(table) + len(late), device=generator.device)
+        source = torch.cat([both[: len(table)], both[:1]])  # at the end, where the refused land
+        source.scatter_reduce_(0, place.clamp_max(len(table)), both[len(table) :], "amax")
+        self.rows = cat([table, late])[source[:-1]]  # a later arrival overwrites an earlier one
 
     def _noted(self, rows: Rows, out: Output | None) -> Rows:
         if out is None:
@@ -99,11 +98,11 @@ class Reservoir(Memory):
         """A row met for the (e+1)-th time is noted anew with chance 1 / (e+1): uniform over epochs."""
         chance = torch.rand(len(stored), generator=generator, device=generator.device)
         same = (stored.key[:, None] == rows.key) & (stored.task[:, None] == rows.task)
-        met = same & (chance * (epoch + 1) < 1)[:, None]
-        place, source = met.nonzero(as_tuple=True)
+        met, source = same.any(1) & (chance * (epoch + 1) < 1), same.byte().argmax(1)
         extra = dict(stored.extra)
         for name in self.columns:
-            extra[name] = extra[name].index_copy(0, place, rows.extra[name][source])
+            fresh = rows.extra[name][source]
+            extra[name] = torch.where(met[:, None], fresh, extra[name])
         self.rows = replace(stored, extra=extra)
 
     def get_extra_state(self) -> dict[str, object]:

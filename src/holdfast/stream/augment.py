@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 
+from holdfast.core.constants import constant
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import to_float
 from holdfast.core.rows import Rows
@@ -109,14 +110,14 @@ class Augment:
         # Of ten crops the first that fits; if none does, an eleventh in the shape of the image.
         share = self.crop[0] + (self.crop[1] - self.crop[0]) * u[:, 13:23, None]
         stretch = (4 / 3) ** (u[:, 23:] - 0.5)
-        whole = u.new_tensor([height, width])
+        whole = constant((height, width), u)
         sizes = (share * height * width).sqrt() * torch.stack([1 / stretch, stretch], 2)
         sizes = torch.cat([sizes, share[:, :1].sqrt() * whole], 1)
         kept = sizes[torch.arange(n, device=device), (sizes <= whole).all(2).byte().argmax(1)]
         shift = (u[:, 2:4] * (2 * self.pad + 1)).floor() - self.pad
         box = torch.cat([u[:, :2] * (whole - kept) + shift, kept], 1)
-        jitter = u.new_tensor(self.jitter) * (2 * u[:, 6:10] - 1) * (u[:, 5:6] < self.jitter_p)
-        colour = jitter + u.new_tensor([1, 1, 1, 0])
+        jitter = constant(self.jitter, u) * (2 * u[:, 6:10] - 1) * (u[:, 5:6] < self.jitter_p)
+        colour = jitter + constant((1, 1, 1, 0), u)
         colour[:, 2] *= u[:, 10] >= self.grey_p
         sigma = (0.1 + 1.9 * u[:, 12]) * (u[:, 11] < self.blur_p)
         return _Draw(box, (u[:, 4] < 0.5) & self.flip, colour, sigma)
@@ -153,7 +154,7 @@ def _move(x: Shaped[Tensor, "n c h w"], draw: _Draw) -> Shaped[Tensor, "n c h w"
 def _resample(x: Float[Tensor, "n c h w"], draw: _Draw, outside: str) -> Float[Tensor, "n c h w"]:
     """Crop, flip and shift: every pixel of the view read bilinearly at its place, in [-1, 1]."""
     height, width = x.shape[2:]
-    top, left, h, w = (2 * draw.box / draw.box.new_tensor([height, width] * 2)).split(1, dim=1)
+    top, left, h, w = (2 * draw.box / constant((height, width) * 2, draw.box)).split(1, dim=1)
     down, right = ((torch.arange(size, device=x.device) + 0.5) / size for size in (height, width))
     right = torch.where(draw.flip[:, None], 1 - right, right)
     grid = x.new_empty(len(x), height, width, 2)
@@ -172,7 +173,7 @@ def _recolour(x: Float[Tensor, "n c h w"], draw: _Draw) -> Float[Tensor, "n c h 
     gain, lift = bright * contrast, bright * (1 - contrast)
     if x.shape[1] != 3:
         return torch.addcmul(lift[..., None] * x.mean((1, 2, 3), keepdim=True), x, gain[..., None])
-    luma, quarter, eye = x.new_tensor(_LUMA), x.new_tensor(_TURN), torch.eye(3, device=x.device)
+    luma, quarter, eye = constant(_LUMA, x), constant(_TURN, x), torch.eye(3, device=x.device)
     turn = 2 * math.pi * hue
     mix = luma + saturation * (turn.cos() * (eye - luma) + turn.sin() * quarter)
     mean = (x.mean((2, 3)) @ luma)[:, None, None]

@@ -22,6 +22,7 @@ from holdfast.testing.rules import check_rule
 from holdfast.testing.sources import check_source
 from holdfast.testing.streams import small_source, small_stream, textures, vectors
 from holdfast.testing.terms import check_term
+from holdfast.testing.waits import counting_waits
 
 __all__ = [
     "RECIPE_LAWS",
@@ -32,6 +33,7 @@ __all__ = [
     "check_rule",
     "check_source",
     "check_term",
+    "counting_waits",
     "small_source",
     "small_stream",
     "textures",

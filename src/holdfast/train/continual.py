@@ -181,9 +181,9 @@ class Continual:
         """The epochs of a task."""
         for epoch in range(self.progress.epochs, trainer.epochs):
             event = run_epoch(self, task, trainer, epoch)
+            check_weights(self.learner, task)
             self.progress = self.progress.after_epoch(epoch, time.perf_counter() - started)
             yield event
-        check_weights(self.learner, task)
 
     def _open(self, task: Task) -> None:
         """Make room for a task's classes, and what it is trained with."""

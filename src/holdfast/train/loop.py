@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from holdfast.stream.task import Task
 from holdfast.train.adaptation import begin_adaptation
 from holdfast.train.batch import make_step
 from holdfast.train.events import Epoch
-from holdfast.train.records import RunningMeans, check_finite
+from holdfast.train.records import FiniteWatch, RunningMeans
 from holdfast.train.schedule import WarmupCosine
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Trainer:
         training = core.setup.training
         self.objectives = core.method.objectives or [CrossEntropy()]
         self.pool = core.memory.pooled(task.train)
+        self.new = NewRows(self.pool, task)
         self.epochs = training.epochs_of(task.index)
         self.batches = -(-len(self.pool) // training.batch)
         self.optimizer = core.method.optimizer(core.learner.parameters(), training)
@@ -50,17 +53,20 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
     """
     pool, device = trainer.pool, core.fabric.device
     started, means = time.perf_counter(), RunningMeans(core.method.penalties)
+    finite = FiniteWatch(device)
     generator = make_generator(device, core.setup.seed, "epoch", task.index, epoch)
     order = torch.randperm(len(pool), generator=generator, device=device)
     lr, moved = 0.0, False
     with seeded(device, core.setup.seed, "global", task.index, epoch):
-        for index in order.tensor_split(trainer.batches):
+        pieces = order.tensor_split(trainer.batches)
+        for index, fresh in zip(pieces, trainer.new.places(pieces), strict=True):
             lr = trainer.optimizer.param_groups[0]["lr"]
             step = make_step(core, task, trainer, index, epoch, lr, generator)
-            loss = update(core, trainer, step)
+            loss = update(core, trainer, step, finite)
             moved = moved or loss.requires_grad
             means.add(step.records, loss)
-            observe(core, task, pool, index, step, epoch, generator)
+            observe(core, pool[index[fresh]], fresh, step, epoch, generator)
+    finite.check()
     if not moved:
         raise ConfigError(
             f"the loss of {core.method.name} reached no weight in task {task.index + 1}: nothing would "
@@ -71,10 +77,10 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
     return Epoch(*place, means.means(), lr, len(pool) / seconds, seconds)
 
 
-def update(core: Continual, trainer: Trainer, step: Step) -> Tensor:
+def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -> Tensor:
     """One update: loss and anchors, backward, and the optimiser between the rules; the loss."""
     loss = sum((part(step) for part in trainer.objectives), start=step.zero)
-    check_finite(loss, step)
+    finite.add(loss, step)
     if loss.requires_grad:
         trainer.wrapped.zero_grad()
         core.fabric.backward(loss)
@@ -86,14 +92,45 @@ def update(core: Continual, trainer: Trainer, step: Step) -> Tensor:
 
 def observe(
     core: Continual,
-    task: Task,
-    pool: Rows,
-    index: Tensor,
+    rows: Rows,
+    places: Tensor,
     step: Step,
     epoch: int,
     generator: torch.Generator,
 ) -> None:
-    """Show the memory the step's new rows, with what the learner's output was if it notes that."""
-    fresh = (pool.task[index] == task.index).nonzero()[:, 0]
-    out = step["batch"].out.rows(fresh) if core.memory.columns else None
-    core.memory.observe(pool[index[fresh]], epoch, generator, out)
+    """Show the memory the step's new rows, with what the learner's output was if it notes that.
+
+    Args:
+        core: whose memory.
+        rows: the new ones.
+        places: of them in the batch.
+        step: of the batch.
+        epoch: of the task.
+        generator: all of chance.
+    """
+    out = step["batch"].out.rows(places) if core.memory.columns else None
+    core.memory.observe(rows, epoch, generator, out)
+
+
+class NewRows:
+    """Which rows of a pool came with the task: asked once an epoch, for a step would have to wait.
+
+    Args:
+        pool: what an epoch runs over.
+        task: the task.
+    """
+
+    def __init__(self, pool: Rows, task: Task):
+        self.new = (pool.task == task.index).cpu().numpy()
+        self.all = bool(self.new.all())
+
+    def places(self, pieces: Sequence[Tensor]) -> list[Tensor]:
+        """Of each batch of indices into the pool, the places of new rows."""
+        device = pieces[0].device
+        if self.all:
+            return [torch.arange(len(piece), device=device) for piece in pieces]
+        new = self.new[torch.cat(list(pieces)).cpu().numpy()]
+        ends = np.cumsum([len(piece) for piece in pieces])
+        places = [np.flatnonzero(batch) for batch in np.split(new, ends[:-1])]
+        moved = torch.from_numpy(np.concatenate(places)).to(device)
+        return list(moved.split([len(batch) for batch in places]))

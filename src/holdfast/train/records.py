@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from holdfast.core.errors import DivergedError
 from holdfast.core.step import Step
@@ -36,22 +37,57 @@ class RunningMeans:
         return means
 
 
-def check_finite(loss: Tensor, step: Step) -> None:
-    """Stop before an update that would destroy the network; DivergedError names the term."""
-    if bool(torch.isfinite(loss)):
-        return
-    guilty = [name for name, value in step.records.items() if not bool(torch.isfinite(value))]
-    raise DivergedError(
-        f"the loss term {' and '.join(guilty) or 'sum'} became {loss.item()} in task {step.task + 1}, "
-        f"epoch {step.epoch + 1} of {step.epochs}: lower --lr or raise the temperatures."
-    )
+class FiniteWatch:
+    """Whether the losses of an epoch are finite.
+
+    On the CPU each is read before its update. Elsewhere a reading makes the device wait, so they are
+    read every few steps and when the epoch ends, which is before any state can be kept.
+
+    Args:
+        device: of the losses.
+    """
+
+    def __init__(self, device: torch.device):
+        self.every = reading_interval(device)
+        self.waiting: list[tuple[Tensor, Mapping[str, Tensor], str]] = []
+
+    def add(self, loss: Tensor, step: Step) -> None:
+        """Take in the loss of a step, and read those so far if it is time (DivergedError)."""
+        place = f"task {step.task + 1}, epoch {step.epoch + 1} of {step.epochs}"
+        self.waiting.append((loss.detach(), step.records, place))
+        if len(self.waiting) >= self.every:
+            self.check()
+
+    def check(self) -> None:
+        """Read the losses that were not read yet.
+
+        Raises:
+            DivergedError: for the first that is not finite, naming the term.
+        """
+        waiting, self.waiting = self.waiting, []
+        if not waiting or bool(torch.stack([loss for loss, *_ in waiting]).isfinite().all()):
+            return
+        loss, records, place = next(w for w in waiting if not bool(w[0].isfinite()))
+        guilty = [name for name, value in records.items() if not bool(value.isfinite())]
+        raise DivergedError(
+            f"the loss term {' and '.join(guilty) or 'sum'} became {loss.item()} in {place}: "
+            "lower --lr or raise the temperatures."
+        )
+
+
+def reading_interval(device: torch.device) -> int:
+    """Steps after which losses are read: on the CPU, where nothing has to wait, each."""
+    return 1 if device.type == "cpu" else 16
 
 
 def check_weights(learner: Learner, task: Task) -> None:
-    """Stop before a network that the last update destroyed is taken for learned (DivergedError)."""
-    broken = [name for name, w in learner.named_parameters() if not bool(torch.isfinite(w).all())]
+    """Stop before a network that an update destroyed is kept or taken for learned (DivergedError)."""
+    weights = dict(learner.named_parameters())
+    if bool(get_total_norm(list(weights.values()), float("inf")).isfinite()):
+        return
+    broken = [name for name, w in weights.items() if not bool(torch.isfinite(w).all())]
     if broken:
         raise DivergedError(
-            f"the weights {broken[0]} are not finite after the last update of task {task.index + 1}: "
+            f"the weights {broken[0]} are not finite after an update of task {task.index + 1}: "
             "lower --lr or raise the temperatures."
         )
