@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from holdfast.cli.fixed import FIXED, parameters_in, refuse_changes
 from holdfast.cli.options import Learn
 from holdfast.core.errors import ConfigError
-from holdfast.core.grammar import arguments as settings_in
 from holdfast.core.registry import closed
-from holdfast.core.settings import flag
 from holdfast.learner.backbone import make_backbone
 from holdfast.learner.cache import FeatureCache
 from holdfast.learner.identity import frozen_backbone, has_lite
 from holdfast.learner.linked import link_name
 from holdfast.learner.lite0 import SIZE
-from holdfast.recipes.catalogue import RECIPES, make, resolve
+from holdfast.recipes.catalogue import make
 from holdfast.recipes.frozen import SCRATCH, asks_training, usual_recipe
 from holdfast.serve.predictor import require_fitting
 from holdfast.store.embedded import embed_listed, embeds
@@ -31,7 +28,6 @@ from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
 
 TRAINING = ("epochs", "first_epochs", "batch", "lr")  # 0 where they were not given
-FIXED = ("protocol", "images", "readout", "also", "backbone", "width", "tune_layers", "seed")
 PHOTOGRAPHS = 64  # pixels of the shorter side from which on images are taken for photographs
 HINT = (
     "a network is trained from scratch; for photographs a pretrained one is right far more often, in "
@@ -114,7 +110,7 @@ def asked_model(
         asked = {name: getattr(options, name) for name in (*TRAINING, *FIXED)}
         asked |= {name: asked[name] or None for name in TRAINING} | {"backbone": backbone}
         make_blueprint = lambda shape: Blueprint.of(
-            recipe, shape, options.preset, _parameters(recipe, options.parameters), **asked
+            recipe, shape, options.preset, parameters_in(recipe, options.parameters), **asked
         )
         shape = _shape(listed, backbone, options)
         if shape is None:
@@ -191,67 +187,9 @@ def _extended(former: Blueprint, folder: ModelFolder, options: Learn) -> Reader:
         kind = "images of size" if len(former.shape) == 3 else "vectors of"
         raise ConfigError(f"{folder.path} takes {kind} {former.shape[-1]}, not {options.size}.")
     with closed():  # what a stored model names is never imported for it
-        _refuse_changes(former, options, folder)
+        refuse_changes(former, options, folder)
     training = {name: getattr(options, name) or None for name in TRAINING}
     training["first_epochs"] = options.first_epochs or former.setup.training.first_epochs
     blueprint = replace(former, setup=former.setup.updated(**training))
     core, base = folder.load(device=options.device)
     return Reader.of(blueprint, core, base, options.cache or folder.features)
-
-
-def _refuse_changes(former: Blueprint, options: Learn, folder: ModelFolder) -> None:
-    """What a model was made with cannot change (ConfigError)."""
-    setup = former.setup
-    protocol = setup.protocol_of(former.method())
-    fixed: Mapping[str, Any] = {
-        "protocol": protocol.kind,
-        "images": protocol.images,
-        "readout": setup.readout,
-        "also": ",".join(map(str, setup.also)),
-        "backbone": _backbone_name(setup.network.backbone),
-        "width": setup.network.width,
-        "tune_layers": setup.network.tune_layers,
-        "seed": setup.seed,
-    }
-    asked = {name: getattr(options, name) for name in FIXED}
-    values = _parameters(options.recipe or former.recipe, options.parameters)
-    if options.recipe is not None:
-        entry, written = resolve(options.recipe)
-        fixed, asked = {"recipe": former.recipe} | fixed, {"recipe": entry.name} | asked
-        values = written | values
-    for name, value in asked.items():
-        if value is not None and value != fixed[name]:
-            raise ConfigError(
-                f"{folder.path} was made with {flag(name)} {fixed[name] if fixed[name] != '' else 'none'}, "
-                f"which cannot change to {value}: leave the flag out, or make another model."
-            )
-    if options.link_backbone and not former.linked:
-        raise ConfigError(
-            f"{folder.path} holds the weights of its backbone, which --link-backbone cannot change: leave "
-            "the flag out, or make another model."
-        )
-    changed = [name for name, value in values.items() if former.parameters.get(name) != value]
-    if changed:
-        raise ConfigError(
-            f"{folder.path} was made with {changed[0]}={former.parameters.get(changed[0])}, which cannot "
-            f"change to {values[changed[0]]}: leave it out, or make another model."
-        )
-
-
-def _backbone_name(text: str) -> str:
-    """As it was named when the model was made."""
-    return json.loads(text)["name"] if text.startswith("{") else text
-
-
-def _parameters(recipe: str, text: str | None) -> dict[str, Any]:
-    """Parameters of a recipe from ``tau=0.5,gamma=2``: those that are set, in their types.
-
-    Raises:
-        ConfigError: for a name that the recipe does not have, or no ``name=value``.
-    """
-    if not text:
-        return {}
-    if "=" not in text.split(",")[0]:
-        raise ConfigError(f"--parameters takes name=value,name=value, not '{text}'.")
-    entry, _ = RECIPES.find(recipe)
-    return settings_in(entry.value, text, f"recipe {entry.name}")
