@@ -86,6 +86,7 @@ def test_the_likeliest_and_the_unknown():
     away = np.eye(8)[Y] * 9 + np.random.default_rng(0).normal(size=(150, 8))
     blobs = HoldfastClassifier(random_state=0).fit(away, Y)
     assert blobs.unknown(away).mean() <= 0.08 and blobs.unknown(np.roll(away, 4, 1)).mean() > 0.9
+    assert blobs.unknown(away * 8).mean() > 0.9 and blobs.unknown(away * 1e6).all()
     with pytest.raises(ConfigError, match="at least 1"):
         model.top_k(X, 0)
     with pytest.raises(ConfigError, match="between 0 and 1"):

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from holdfast.cli.destination import Destination
 from holdfast.cli.inputs import Batch, batches
+from holdfast.cli.left_out import skipped
 from holdfast.cli.options import Evaluate, Predict
 from holdfast.cli.reading import read
-from holdfast.cli.release import skipped
 from holdfast.cli.terminal import shown
 from holdfast.core.text import json_text
 from holdfast.serve.class_sets import nominal, sets_of

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.cli.interrupt import command_line
+from holdfast.cli.left_out import skipped
 from holdfast.cli.terminal import shown
 from holdfast.core.text import printable
 from holdfast.release.checks import Finding
@@ -21,7 +22,6 @@ from holdfast.store.manifest import Manifest
 from holdfast.store.update import Update
 from holdfast.stream.folder import LabelledImages
 
-SHOWN = 10  # skipped files that are listed
 EXAMPLES = 3  # images that a finding names
 
 
@@ -57,15 +57,6 @@ def opening(update: Update, data: LabelledImages, console: Console) -> None:
         return
     seconds, memory = update.estimate()
     console.print(f"about {rough(seconds)} and {memory / 2**20:,.0f} MiB of memory")
-
-
-def skipped(files: Sequence[Sequence[str]]) -> str:
-    """How many files were left out, and which."""
-    listed = "".join(
-        f"\n  {escape(printable(name))}: {escape(printable(why))}" for name, why in files[:SHOWN]
-    )
-    more = f"\n  and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    return f"{len(files)} file{'s' * (len(files) != 1)} skipped:{listed}{more}"
 
 
 def doubts(findings: Sequence[Finding]) -> Text:

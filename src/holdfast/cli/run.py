@@ -12,9 +12,9 @@ from rich.console import Console
 
 from holdfast.cli.flags import RunFlags, parse_run
 from holdfast.cli.interrupt import Interrupt, Stopped, again
+from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
 from holdfast.cli.options import RunOptions, StreamOptions
-from holdfast.cli.release import skipped as skipped_files
 from holdfast.cli.terminal import shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown

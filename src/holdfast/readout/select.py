@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.readout.decision import Decision, Linear, MinusLargest
+from holdfast.readout.decision import Decision, Linear
+from holdfast.readout.far import MOST, Outside, Strangeness
 from holdfast.readout.held_out import Fold, HeldOut
 from holdfast.readout.lift import LIFTS, LiftName, lifted
 from holdfast.readout.readout import Space, register
@@ -34,7 +35,7 @@ class Select(Streaming):
     Another rule than the one in use is taken only where it is better by more than one standard
     error. With fewer than three rows a class, or too few to hold out, means decide. What is stored:
     K (3 + f) + f^2 + 202 numbers, whichever rule decides. An input is strange by the best score of a
-    balanced ridge regression of the classes, whichever rule decides.
+    balanced ridge regression of the classes, whichever rule decides, and where it lies `Outside`.
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
@@ -125,10 +126,11 @@ class Select(Streaming):
     def strangeness(
         self, statistics: Statistics, decision: Decision, x: Float[Tensor, "n m"]
     ) -> Float[Tensor, " n"]:
-        """(N,) minus the best class's score in a balanced ridge regression."""
+        """(N,) minus the best class's score in a balanced ridge regression, and `Outside`."""
         known = statistics is self.statistics
         regression = self.regression if known else solve_ridge(statistics, REGRESSION, balance=True)
-        return -regression(x)[:, statistics.met].amax(1)
+        best = regression(x)[:, statistics.met].amax(1).clamp_max(MOST)
+        return Outside(statistics)(x) - best
 
     @property
     def regression(self) -> Linear:
@@ -138,8 +140,8 @@ class Select(Streaming):
         return self._regression
 
     def strange_network(self) -> nn.Module:
-        """Minus the largest score of the regression."""
-        return MinusLargest(self.regression.network(), self.known.met)
+        """The same as a network."""
+        return Strangeness(self.regression.network(), self.known)
 
     def forget_decision(self) -> None:
         """The regression too."""

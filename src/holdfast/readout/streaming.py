@@ -168,7 +168,7 @@ class Streaming(Readout):
         if self._shift is None:
             every = torch.arange(len(self.known.count), device=self.known.mean.device)
             self._shift = self.confidence.shift(len(every)).to(self.known.mean)
-            if self.confidence.centred:
+            if self.by_class and self.confidence.centred:
                 self._shift = self._shift + self.centres(self.known, self.decision, every)
         return self._shift
 

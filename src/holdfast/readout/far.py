@@ -1,0 +1,53 @@
+"""Far: how far outside all that was learned an input lies, for scores that grow along a line."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from holdfast.readout.decision import Masked
+from holdfast.statistics.class_statistics import Statistics
+
+FAR = 9.0  # mean squared distances from the centre: what was learned lies well inside
+MOST = 1.0  # what a regression of ones and zeros says of a row that is surely of a class
+
+
+class Outside(nn.Module):
+    """By how much an input lies outside the ball that holds what was learned; 0 inside.
+
+        max(0, |x - m|^2 / (9 s^2) - 1)
+
+    m is the mean of all rows, and s^2 the mean of their squared distances from it. A linear score
+    knows no distance: far out along a class's weights it is as large as one likes.
+
+    Args:
+        statistics: of what was learned.
+    """
+
+    def __init__(self, statistics: Statistics):
+        super().__init__()
+        square = statistics.spread().sum()
+        self.register_buffer("centre", statistics.centre())
+        self.register_buffer("radius", FAR * square.clamp_min(1e-30))
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, " n"]:
+        """(N, f) to (N,)."""
+        return ((x - self.centre).square().sum(1) / self.radius - 1).clamp_min(0)
+
+
+class Strangeness(nn.Module):
+    """`Outside`, less the largest score among the classes that came, which counts for 1 at most.
+
+    Args:
+        scores: (N, f) to (N, K), regressed on ones and zeros.
+        statistics: of what was learned.
+    """
+
+    def __init__(self, scores: nn.Module, statistics: Statistics):
+        super().__init__()
+        self.scores, self.masked = scores, Masked(statistics.met)
+        self.outside = Outside(statistics)
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, " n"]:
+        """(N, f) to (N,)."""
+        return self.outside(x) - self.masked(self.scores(x)).amax(1).clamp_max(MOST)
