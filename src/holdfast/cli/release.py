@@ -22,6 +22,7 @@ from holdfast.store.manifest import Manifest
 from holdfast.store.update import Update
 from holdfast.stream.folder import LabelledImages
 
+SOME = 20  # names that are listed
 EXAMPLES = 3  # images that a finding names
 
 
@@ -137,9 +138,8 @@ def golden(accuracies: Mapping[str, Any]) -> RenderableType:
         )
     if new:
         table.add_row("all", str(_sum(new)[1]), *_change(None, _sum(new)), style="bold")
-    for name in accuracies["not_in_the_model"]:
-        table.add_row(shown(f"{name} (not in the model)"), style="dim")
-    return table
+    others = accuracies["not_in_the_model"]
+    return Group(table, shown(f"not in the model: {_names(others)}", "dim")) if others else table
 
 
 def belief(figures: Mapping[str, Any]) -> list[str]:
@@ -178,4 +178,4 @@ def _change(old: Sequence[int] | None, new: Sequence[int] | None) -> tuple[str, 
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
