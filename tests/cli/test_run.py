@@ -181,6 +181,13 @@ def test_quiet_prints_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_json_is_the_result_and_nothing_else(capsys, tmp_path):
+    assert main(["run", "finetune", *FAST, "--tasks", "2", "--json", "--out", "here"]) == 0
+    printed, said = capsys.readouterr()
+    result = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert json.loads(printed) == {"folder": "here"} | result and "finetune on" in said
+
+
 def test_fresh_names_do_not_collide(tmp_path):
     for _ in range(2):
         assert main(["run", "finetune", *FAST, "--tasks", "2", "--quiet"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +16,11 @@ from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
 from holdfast.cli.options import RunOptions, StreamOptions
-from holdfast.cli.terminal import shown
+from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.grammar import coerce
+from holdfast.core.text import json_text
 from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.report import Watch, progress_mode, summary
@@ -40,6 +42,8 @@ def run_command(arguments: list[str], console: Console) -> int:
     preset = _preset(words)
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
+    # with --json, what a person reads goes where errors go
+    console = Terminal(stderr=True, highlight=False) if flags.run.json else console
     data = open_data(flags.stream)
     stream = cut(data, flags.stream, preset)
     blueprint = Blueprint.of(entry.name, stream.shape, preset, flags.parameters, **flags.overrides)
@@ -71,7 +75,7 @@ def perform(
     say = console.print if not flags.run.quiet else lambda *_, **__: None
     if folder.complete:
         say(shown(f"{folder.path} is complete: nothing is left to learn."))
-        return 0
+        return _answer(folder, flags.run)
     say(shown(_opening(work, preset.name)), soft_wrap=True)
     if folder.state is not None:
         work.restore(folder.state)
@@ -92,6 +96,14 @@ def perform(
         raise Stopped(f"stopped; to go on: {go_on}", getattr(error, "by", SIGINT)) from None
     if not flags.run.quiet:
         console.print(summary(work.result, folder.path))
+    return _answer(folder, flags.run)
+
+
+def _answer(folder: RunFolder, run: RunOptions) -> int:
+    """The exit code; with --json, the result as one object."""
+    if run.json:
+        content = json.loads((folder.path / "result.json").read_text("utf-8"))
+        print(json_text({"folder": str(folder.path)} | content, indent=2))  # noqa: T201
     return 0
 
 
