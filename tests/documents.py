@@ -137,7 +137,9 @@ def understand(words: list[str]) -> None:
         assert rest[0] == "install" and named <= set(extras), f"pip {rest}"
     elif tool == "holdfast":
         usage = help_of([])
-        assert re.search(rf"\b{rest[0]}\b", usage), f"there is no holdfast {rest[0]}"
+        assert re.search(rf"(?<!\w){re.escape(rest[0])}\b", usage), (
+            f"there is no holdfast {rest[0]}"
+        )
         flags = [word for word in rest if word.startswith("--") and word not in usage]
         if flags:
             check_flags(flags, help_of(rest))

@@ -72,7 +72,7 @@ def test_commands_that_are_not_run_are_understood(page):
         ("sh", "make coffee"),
         ("sh", "python examples/none.py"),
         ("sh", "pip install 'holdfast[none]'"),
-        ("python", "import holdfast\nholdfast.learn()"),
+        ("python", "import holdfast\nholdfast.teach()"),
     ],
 )
 def test_a_block_that_does_not_run_is_noticed(language, text, capsys, tmp_path, monkeypatch):

@@ -56,11 +56,13 @@ def test_predict_imports_nothing_that_its_model_has_no_use_for(tmp_path):
 
 
 def test_the_glance_at_recipes_is_what_the_registry_holds(monkeypatch):
+    from holdfast.cli import glance as module
     from holdfast.cli.glance import recipes_at_a_glance
     from holdfast.recipes import RECIPES
 
     assert recipes_at_a_glance() is None  # the registry is there, and knows more
     monkeypatch.delitem(sys.modules, "holdfast.recipes")
+    monkeypatch.setattr(module, "IMPORTED", set())  # whatever other tests imported
     glance = recipes_at_a_glance()
     assert glance is not None
     builtin = [entry for entry in RECIPES.entries() if entry.builtin]

@@ -58,9 +58,12 @@ def plugin(tmp_path, monkeypatch):
     file = tmp_path / "grid_parts.py"
     file.write_text(PLUGIN)
     before = {kind: dict(registry._entries) for kind, registry in REGISTRIES.items()}
+    named = set(IMPORTED)  # by other tests, whose files are gone: workers would look for them
+    IMPORTED.clear()
     import_named(str(file))
     yield file
-    IMPORTED.discard(str(file))
+    IMPORTED.clear()
+    IMPORTED.update(named)
     sys.modules.pop("grid_parts", None)
     for kind, registry in REGISTRIES.items():
         for name in set(registry._entries) - set(before.get(kind, {})):

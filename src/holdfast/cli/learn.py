@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,23 @@ def learn_command(arguments: list[str], console: Console) -> int:
     if options.resume and options.anew:
         raise ConfigError("--resume goes on with a stopped update and --anew drops it: give one.")
     keep_freed_memory()
-    logging.getLogger("holdfast.train.few").setLevel(logging.ERROR)  # the report says it
     folder = ModelFolder(options.model)
-    with nothing_left(folder.path), folder.lock():
+    with _said_by_the_report(), nothing_left(folder.path), folder.lock():
         # with --json, what a person reads goes where errors go
         console = Console(stderr=True, soft_wrap=True) if options.json else console
         return _perform(folder, options, arguments, console)
+
+
+@contextmanager
+def _said_by_the_report() -> Iterator[None]:
+    """No warning of what the report says anyway, as long as the command lasts."""
+    logger = logging.getLogger("holdfast.train.few")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _perform(
