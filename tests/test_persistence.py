@@ -93,3 +93,10 @@ def test_the_likeliest_and_the_unknown():
         model.unknown(X, 2)
     with pytest.raises(ConfigError, match="cannot tell what is unknown"):
         HoldfastClassifier("finetune", epochs=1, device="cpu").fit(X, Y).unknown(X)
+
+
+@pytest.mark.parametrize("name", ["readout", "backbone", "width", "augment", "protocol", "device"])
+@pytest.mark.parametrize("more", [{}, {"epochs": 1}], ids=["statistics", "trained"])
+def test_none_for_a_parameter_is_its_default(name, more):
+    model = HoldfastClassifier(random_state=0, **more).set_params(**{name: None})
+    assert model.fit(X, Y).classes_.tolist() == [0, 1, 2]

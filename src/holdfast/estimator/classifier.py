@@ -191,7 +191,7 @@ class HoldfastClassifier(Answering, Persistent):
         """The learner that the parameters ask for, and how it would be made again."""
         recipe = self.recipe
         if recipe == "auto":
-            recipe = usual_recipe(shape, self.backbone, asks_training(self))
+            recipe = usual_recipe(shape, self.backbone or "auto", asks_training(self))
         if isinstance(recipe, Method):
             if self.parameters:
                 raise ConfigError(
