@@ -24,6 +24,9 @@ class Outside(nn.Module):
         statistics: of what was learned.
     """
 
+    centre: Tensor
+    radius: Tensor
+
     def __init__(self, statistics: Statistics):
         super().__init__()
         square = statistics.spread().sum()
