@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.cli.class_options import Diff
-from holdfast.cli.flags import read
 from holdfast.cli.operate import say
+from holdfast.cli.reading import read
 from holdfast.serve.comparison import Comparison, compare
 from holdfast.serve.predictor import Predictor
 from holdfast.store.difference import Difference, between

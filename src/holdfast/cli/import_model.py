@@ -13,9 +13,9 @@ from rich.console import Console
 from torch import Tensor
 
 from holdfast.cli.class_options import Import
-from holdfast.cli.flags import read
 from holdfast.cli.interrupt import command_line
 from holdfast.cli.operate import anew, say
+from holdfast.cli.reading import read
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.numerics import to_float
 from holdfast.core.settings import Network, Training

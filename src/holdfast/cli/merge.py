@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.cli.class_options import Merge, Split
-from holdfast.cli.flags import read
 from holdfast.cli.operate import anew, say
+from holdfast.cli.reading import read
 from holdfast.core.errors import ConfigError
 from holdfast.store.alike import require_alike
 from holdfast.store.manifest import Manifest

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from holdfast.cli.class_options import Prune
-from holdfast.cli.flags import read
 from holdfast.cli.operate import at_rest, say
+from holdfast.cli.reading import read
 from holdfast.core.errors import ConfigError
 from holdfast.store.prune import beyond, delete_versions
 

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.cli.class_options import Remove
-from holdfast.cli.flags import read
 from holdfast.cli.operate import at_rest, inputs_of, say
+from holdfast.cli.reading import read
 from holdfast.store.prune import delete_versions, holders
 from holdfast.store.removal import certificate, remove_class
 from holdfast.stream.listed import Listed

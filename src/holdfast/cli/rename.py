@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.cli.class_options import Rename
-from holdfast.cli.flags import read
 from holdfast.cli.operate import at_rest, say
+from holdfast.cli.reading import read
 from holdfast.store.surgery import rename_class
 from holdfast.train.blueprint import Blueprint
 
