@@ -38,8 +38,18 @@ class Outside(nn.Module):
         return ((x - self.centre).square().sum(1) / self.radius - 1).clamp_min(0)
 
 
+def strange(outside: Float[Tensor, " n"], scores: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    """(N,) how far outside, less the largest score, which counts for 1 at most.
+
+    Args:
+        outside: (N,) by `Outside`.
+        scores: (N, K) regressed on ones and zeros; -inf of classes that never came.
+    """
+    return outside - scores.amax(1).clamp_max(MOST)
+
+
 class Strangeness(nn.Module):
-    """`Outside`, less the largest score among the classes that came, which counts for 1 at most.
+    """`strange` as a network.
 
     Args:
         scores: (N, f) to (N, K), regressed on ones and zeros.
@@ -53,4 +63,4 @@ class Strangeness(nn.Module):
 
     def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, " n"]:
         """(N, f) to (N,)."""
-        return self.outside(x) - self.masked(self.scores(x)).amax(1).clamp_max(MOST)
+        return strange(self.outside(x), self.masked(self.scores(x)))

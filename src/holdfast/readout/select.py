@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
 from holdfast.readout.decision import Decision, Linear
-from holdfast.readout.far import MOST, Outside, Strangeness
+from holdfast.readout.far import Outside, Strangeness, strange
 from holdfast.readout.held_out import Fold, HeldOut
 from holdfast.readout.lift import LIFTS, LiftName, lifted
 from holdfast.readout.readout import Space, register
@@ -76,7 +76,7 @@ class Select(Streaming):
         self.rule, self.chosen = rule, rule
         self.accuracies: dict[str, float] = {}
         self.reason = ""
-        self._regression: Linear | None = None
+        self._ruler: tuple[Linear, Outside] | None = None
 
     def choose(self, heldout: HeldOut) -> None:
         """Choose by the rows held out."""
@@ -127,26 +127,24 @@ class Select(Streaming):
         self, statistics: Statistics, decision: Decision, x: Float[Tensor, "n m"]
     ) -> Float[Tensor, " n"]:
         """(N,) minus the best class's score in a balanced ridge regression, and `Outside`."""
-        known = statistics is self.statistics
-        regression = self.regression if known else solve_ridge(statistics, REGRESSION, balance=True)
-        best = regression(x)[:, statistics.met].amax(1).clamp_max(MOST)
-        return Outside(statistics)(x) - best
+        regression, outside = self.ruler if statistics is self.statistics else _ruler(statistics)
+        return strange(outside(x), regression(x)[:, statistics.met])
 
     @property
-    def regression(self) -> Linear:
-        """The balanced ridge regression by all that is known."""
-        if self._regression is None:
-            self._regression = solve_ridge(self.known, REGRESSION, balance=True)
-        return self._regression
+    def ruler(self) -> tuple[Linear, Outside]:
+        """By what strangeness is measured, of all that is known: made once a decision."""
+        if self._ruler is None:
+            self._ruler = _ruler(self.known)
+        return self._ruler
 
     def strange_network(self) -> nn.Module:
         """The same as a network."""
-        return Strangeness(self.regression.network(), self.known)
+        return Strangeness(self.ruler[0].network(), self.known)
 
     def forget_decision(self) -> None:
-        """The regression too."""
+        """And what strangeness is measured by."""
         super().forget_decision()
-        self._regression = None
+        self._ruler = None
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""
@@ -167,6 +165,11 @@ class Select(Streaming):
         if not -1 <= place < len(RULES):
             raise ConfigError(f"there is no rule {place}: {len(RULES)} are known.")
         self.chosen = list(RULES)[place] if place >= 0 else ""
+
+
+def _ruler(statistics: Statistics) -> tuple[Linear, Outside]:
+    """A balanced ridge regression, and the ball that holds what was learned."""
+    return solve_ridge(statistics, REGRESSION, balance=True), Outside(statistics)
 
 
 def _right(heldout: HeldOut) -> dict[str, Float[Tensor, " n"]]:
