@@ -14,9 +14,8 @@ from holdfast.cli.options import Predict
 from holdfast.cli.predict import answers
 from holdfast.cli.remove import unlearn
 from holdfast.cli.rename import rename_in
-from holdfast.core.errors import ConfigError
 from holdfast.release.measured import Measured, measure
-from holdfast.serve.predictor import Predictor
+from holdfast.serve.predictor import Predictor, require_share
 from holdfast.store.model import ModelFolder
 from holdfast.train.blueprint import Blueprint
 
@@ -116,8 +115,7 @@ class Model:
         self, inputs: Any, top_k: int = 0, false_alarms: float = 0.05, sets: float | None = None
     ) -> Iterator[Answer]:
         """The same, batch by batch as they are read; arguments and errors are those of `predict`."""
-        if not 0 < false_alarms < 1:
-            raise ConfigError(f"false_alarms is a share between 0 and 1, not {false_alarms}.")
+        require_share(false_alarms)
         asked = Predict(self.path, (), top=top_k, false_alarms=false_alarms, sets=sets)
         for batch in _batches(inputs):
             rows = answers(self._predictor, batch, asked, self.version)

@@ -15,7 +15,7 @@ from holdfast.cli.merge import unite
 from holdfast.cli.options import Learn
 from holdfast.cli.reading import check_counts
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.release.page import write_page
+from holdfast.release.settle import settled
 from holdfast.release.teaching import Teaching
 from holdfast.store.lock import nothing_left
 from holdfast.store.manifest import Manifest
@@ -108,7 +108,7 @@ def learn(
     folder = ModelFolder(asked.model)
     with nothing_left(folder.path), folder.lock():
         tell = None if progress is None else lambda done, count: progress("features", done, count)
-        return _carried_out(teaching_of(folder, asked, tell, source, judges), asked, progress)
+        return _carried_out(teaching_of(folder, asked, tell, source, judges), progress)
 
 
 def merge(one: str | Path, other: str | Path, out: str | Path) -> Mapping[str, Any]:
@@ -148,7 +148,7 @@ def _asked(model: Path, options: Mapping[str, Any]) -> Learn:
     return asked
 
 
-def _carried_out(teaching: Teaching, asked: Learn, progress: Watcher | None) -> Release:
+def _carried_out(teaching: Teaching, progress: Watcher | None) -> Release:
     """Learn, measure, and publish what may be published."""
     update = teaching.update
     if update.published and update.base:
@@ -161,13 +161,10 @@ def _carried_out(teaching: Teaching, asked: Learn, progress: Watcher | None) -> 
         update.keep()
         if progress is not None:
             progress("epochs", epoch.epoch + 1, epoch.epochs)
-    reasons, notes = teaching.verdict().reasons, teaching.notes()
-    if reasons and not asked.yes:
-        update.keep(must=True)
-        return _release(teaching, None, reasons, notes)
-    manifest = update.publish(notes)
-    LOG.info("version %d of %s is in use", manifest.version, teaching.folder.path)
-    return _release(teaching, manifest, reasons, notes, write_page(teaching, manifest))
+    end = settled(teaching)
+    if end.manifest is not None:
+        LOG.info("version %d of %s is in use", end.manifest.version, teaching.folder.path)
+    return _release(teaching, end.manifest, end.reasons, end.notes, end.page)
 
 
 def _release(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from holdfast.cli.reading import read
 from holdfast.cli.release import doubts, lines, opening, release
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError
+from holdfast.core.logs import at_level
 from holdfast.core.text import json_text
 from holdfast.release.gate import Gate
-from holdfast.release.page import write_page
+from holdfast.release.settle import settled
 from holdfast.release.teaching import Asked, Teaching
 from holdfast.report import Watch, progress_mode
 from holdfast.store.lock import nothing_left
@@ -41,22 +41,11 @@ def learn_command(arguments: list[str], console: Console) -> int:
         raise ConfigError("--resume goes on with a stopped update and --anew drops it: give one.")
     keep_freed_memory()
     folder = ModelFolder(options.model)
-    with _said_by_the_report(), nothing_left(folder.path), folder.lock():
+    silent = at_level("holdfast.train.few", logging.ERROR)  # the report says it
+    with silent, nothing_left(folder.path), folder.lock():
         # with --json, what a person reads goes where errors go
         console = Console(stderr=True, soft_wrap=True) if options.json else console
         return _perform(folder, options, arguments, console)
-
-
-@contextmanager
-def _said_by_the_report() -> Iterator[None]:
-    """No warning of what the report says anyway, as long as the command lasts."""
-    logger = logging.getLogger("holdfast.train.few")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _perform(
@@ -77,16 +66,13 @@ def _perform(
         console.print("nothing was learned: mend the data, or learn it all the same with --yes.")
         return _answer(teaching, None, reasons, options)
     _learn(teaching, options.quiet, arguments, console)
-    reasons, notes = teaching.verdict().reasons, teaching.notes()
-    if reasons and not options.yes:
-        update.keep(must=True)
-        say(lines(notes))
-        say(_refusal(reasons, notes["base"]), soft_wrap=True)
-        return _answer(teaching, None, reasons, options)
-    manifest = update.publish(notes)
-    page = write_page(teaching, manifest)
-    say(release(manifest, folder.path, page))
-    return _answer(teaching, manifest, reasons, options, page)
+    end = settled(teaching)
+    if end.manifest is None:
+        say(lines(end.notes))
+        say(_refusal(end.reasons, end.notes["base"]), soft_wrap=True)
+    else:
+        say(release(end.manifest, folder.path, end.page))
+    return _answer(teaching, end.manifest, end.reasons, options, end.page)
 
 
 def teaching_of(

@@ -15,6 +15,7 @@ from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError
 from holdfast.core.registry import IMPORTED
 from holdfast.store.atomic import atomic_write
+from holdfast.store.folder import make_folder
 from holdfast.store.lock import locked
 
 RUNS, FAILED = "runs", "failed"
@@ -96,12 +97,7 @@ def run_grid(
     out = Path(out)
     if out.exists() and not _is_grid(out):
         raise ConfigError(f"{out} holds no grid: choose a folder that is empty or not there.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be made ({error.strerror}): choose another --out."
-        ) from None
+    make_folder(out, exist_ok=True)
     with locked(out / ".lock", f"the grid in {out}"):
         jobs = grid.jobs()
         text = json.dumps(described_grid(grid, jobs), indent=2, default=str) + "\n"

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, DataError
-from holdfast.serve.predictor import Predictor
+from holdfast.serve.predictor import Predictor, require_share
 from holdfast.stream.arrays import inputs
 from holdfast.stream.labels import labels_of, one_kind, plain
 from holdfast.stream.levels import Levels
@@ -79,8 +79,7 @@ class Answering(ClassifierMixin):
             ConfigError: for a share that is none, or a readout that cannot tell.
         """
         check_is_fitted(self, "continual_")
-        if not 0 < false_alarms < 1:
-            raise ConfigError(f"false_alarms is a share between 0 and 1, not {false_alarms}.")
+        require_share(false_alarms)
         answers = Predictor(self.continual_)(self._inputs(X, fresh=False)[0], false_alarms)
         if answers.unknown is None:
             raise ConfigError(

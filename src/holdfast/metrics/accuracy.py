@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,3 +103,18 @@ def right_task(scores: Float[Tensor, "n k"], classes: tuple[int, ...]) -> float:
     inside = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
     inside[list(classes)] = True
     return float(inside[scores.argmax(1)].double().mean())
+
+
+def by_class(truth: Sequence[str], right: Iterable[bool]) -> dict[str, tuple[int, int]]:
+    """For each class among the labels, in order of names: how many are right, of how many.
+
+    Args:
+        truth: the class of each input.
+        right: whether each was right.
+
+    >>> by_class(["owl", "cat", "owl"], [True, False, False])
+    {'cat': (0, 1), 'owl': (1, 2)}
+    """
+    total = Counter(truth)
+    hits = Counter(label for label, ok in zip(truth, right, strict=True) if ok)
+    return {name: (hits[name], total[name]) for name in sorted(total)}

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from holdfast.metrics.accuracy import by_class
 from holdfast.metrics.calibration import ece_floor, expected_calibration_error
 from holdfast.readout.streaming import Streaming
 from holdfast.train.continual import Continual
@@ -51,11 +52,7 @@ class Measured:
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Right ones, of how many, for each class among the labels."""
-        pairs = list(zip(self.labels, self.right))
-        return {
-            name: (sum(ok for label, ok in pairs if label == name), self.labels.count(name))
-            for name in sorted(set(self.labels))
-        }
+        return by_class(self.labels, self.right)
 
     def calibration(self) -> tuple[float, float] | None:
         """Expected calibration error on images of known classes, and what chance alone would show."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from holdfast.metrics.accuracy import by_class
 from holdfast.serve.predictor import Predictor
 
 
@@ -49,15 +50,11 @@ class Comparison:
 
     def by_class(self) -> dict[str, tuple[int, int, int]]:
         """For each class: right before, right after, of how many."""
-        rows = list(zip(self.truth, self.before, self.after))
-        return {
-            name: (
-                sum(t == name == a for t, a, _ in rows),
-                sum(t == name == b for t, _, b in rows),
-                self.truth.count(name),
-            )
-            for name in sorted(set(self.truth))
-        }
+        before, after = (
+            by_class(self.truth, [t == a for t, a in zip(self.truth, answers)])
+            for answers in (self.before, self.after)
+        )
+        return {name: (before[name][0], *after[name]) for name in after}
 
     def differing(self) -> list[int]:
         """Numbers of the images that the two call differently."""

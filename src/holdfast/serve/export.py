@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, StoreError
+from holdfast.core.logs import at_level
 from holdfast.core.output import Output
 from holdfast.readout.decision import linear_layer
 from holdfast.readout.readout import Readout
@@ -136,12 +137,7 @@ def _checked(path: Path, expected: Tensor, scores: Tensor) -> float:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """The exporters warn of their own deprecations, and print."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    silent = at_level("torch.onnx", logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), silent:
         warnings.simplefilter("ignore")
-        log = logging.getLogger("torch.onnx")
-        before = log.level
-        log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            log.setLevel(before)
+        yield

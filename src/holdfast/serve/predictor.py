@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, DataError
+from holdfast.metrics.accuracy import by_class
 from holdfast.store.embedded import embed_listed, embeds
 from holdfast.stream.folder import pictures_in
 from holdfast.stream.labelled import list_labelled
@@ -191,14 +192,7 @@ class Predictor:
         A class that the model does not know has none right.
         """
         predicted = [self.classes[i] for i in self(x).label.tolist()]
-        pairs = list(zip(predicted, labels, strict=True))
-        return {
-            name: (
-                sum(pair == (name, name) for pair in pairs),
-                sum(true == name for _, true in pairs),
-            )
-            for name in sorted(set(labels))
-        }
+        return by_class(labels, [p == y for p, y in zip(predicted, labels, strict=True)])
 
 
 def require_fitting(listed: Listed, shape: Sequence[int], model: str | Path = "this model") -> None:
@@ -231,6 +225,16 @@ def require_fitting(listed: Listed, shape: Sequence[int], model: str | Path = "t
             f"{readable(listed.where)} holds vectors of {width} numbers, and {readable(model)} takes "
             f"vectors of {shape[0]}: take features of the same backbone."
         )
+
+
+def require_share(false_alarms: float) -> None:
+    """Refuse what is no share of inputs (ConfigError).
+
+    Args:
+        false_alarms: share of known inputs that may be called unknown.
+    """
+    if not 0 < false_alarms < 1:
+        raise ConfigError(f"false_alarms is a share between 0 and 1, not {false_alarms}.")
 
 
 def share(counts: dict[str, tuple[int, int]]) -> float:
