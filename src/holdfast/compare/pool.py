@@ -12,12 +12,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from holdfast.compare.plan import Job
-from holdfast.compare.work import Outcome, attempt
+from holdfast.compare.work import PAUSE, Outcome, Word, attempt, ended_from_outside
 
 TRIES = 2  # of a run whose process was ended from outside
-PAUSE = 0.5  # seconds between two words of a run on how far it is
-
-Word = tuple[Job, float | Outcome]  # how much of a run is done, or how it ended
 
 
 def carried_out(
@@ -123,8 +120,7 @@ class _Worker:
         name, self.job = self.job.name, None
         code = self.process.exitcode
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        text = f"its process was ended from outside {self.tries} times ({how}); memory may be short"
-        return Outcome(name, error=text, trace=f"{text}\n")
+        return ended_from_outside(name, self.tries, how)
 
     def end(self) -> None:
         self.link.close()
