@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from holdfast.compare.plan import Job
 from holdfast.compare.work import PAUSE, Outcome, Word, attempt, ended_from_outside
+from holdfast.core.parent import end_with_parent
 
 TRIES = 2  # of a run whose process was ended from outside
 
@@ -134,7 +133,7 @@ def _serve(link: Connection, root: Path, threads: int, imports: Sequence[str]) -
     """What a process does: runs, until nobody asks for another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # another grid may take its folder up
     import torch
 
     from holdfast.core.registry import import_named
@@ -156,11 +155,3 @@ def _serve(link: Connection, root: Path, threads: int, imports: Sequence[str]) -
         except (EOFError, OSError):
             return
         link.send(attempt(job, root, share))
-
-
-def _end_with_parent() -> None:
-    """No run goes on when nobody waits for it: another grid may take its folder up."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

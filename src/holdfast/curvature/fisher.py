@@ -32,6 +32,10 @@ class OutputFactors:
     def __len__(self) -> int:
         return len(self.p)
 
+    def some(self, rows: slice) -> OutputFactors:
+        """Those of some images."""
+        return OutputFactors(self.p[rows], None if self.labels is None else self.labels[rows])
+
     @property
     def per_image(self) -> int:
         """R, how many factors each image has."""

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from holdfast.anchor.rule import edited
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranks import current
 from holdfast.core.rng import make_generator, seeded
 from holdfast.core.rows import Rows
 from holdfast.core.step import Forward, Step
+from holdfast.learner.synced import average_statistics
 from holdfast.loss.classify import CrossEntropy
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import begin_adaptation
@@ -67,6 +69,9 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
             means.add(step.records, loss)
             observe(core, pool[index[fresh]], fresh, step, epoch, generator)
     finite.check()
+    ranks = current()
+    if ranks is not None:
+        average_statistics(core.learner, ranks)
     if not moved:
         raise ConfigError(
             f"the loss of {core.method.name} reached no weight in task {task.index + 1}: nothing would "
@@ -84,6 +89,9 @@ def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -
     if loss.requires_grad:
         trainer.wrapped.zero_grad()
         core.fabric.backward(loss)
+        ranks = current()
+        if ranks is not None:
+            ranks.mean(p.grad for p in core.learner.parameters() if p.grad is not None)
         with edited(core.method.rules, core.learner, step):
             trainer.wrapped.step()
     trainer.schedule.step()

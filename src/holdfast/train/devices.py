@@ -1,0 +1,231 @@
+"""Several processes that learn together: how they are started and watched, and what ends them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed as dist
+
+from holdfast.core.errors import ConfigError, DeviceError, HoldfastError
+from holdfast.core.parent import end_with_parent
+from holdfast.core.ranks import Ranks, current, together
+from holdfast.core.settings import Machine
+
+T = TypeVar("T")
+Say = Callable[[Any], Any]  # tells whoever started the processes something, and returns the answer
+GRACE = 3.0  # seconds in which the others may say why they stop
+PATIENCE = timedelta(minutes=30)  # of one process with the slowest other
+
+
+def require_ranks(machine: Machine) -> None:
+    """Refuse a machine of another number of devices than processes have come together (ConfigError)."""
+    ranks = current()
+    size = 1 if ranks is None else ranks.size
+    if machine.devices != size:
+        raise ConfigError(
+            f"devices={machine.devices} needs as many processes, and this is one of {size}: use "
+            "holdfast.run(...), holdfast run --devices, or torchrun with as many."
+        )
+
+
+def outside() -> int:
+    """How many processes a launcher such as torchrun has started; 0 for none."""
+    return int(os.environ.get("WORLD_SIZE", 0)) if "RANK" in os.environ else 0
+
+
+@contextmanager
+def ranked(machine: Machine) -> Iterator[Ranks | None]:
+    """Inside, this process is one of those that a launcher such as torchrun started; None for none.
+
+    Raises:
+        ConfigError: where they are not as many as the machine has devices.
+    """
+    size = outside()
+    if size < 2 or current() is not None:
+        yield current()
+        return
+    if size != machine.devices:
+        raise ConfigError(
+            f"the launcher started {size} processes and --devices is {machine.devices}: give --devices "
+            f"{size}."
+        )
+    rank, here = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+    with _joined(rank, size, here, machine, "env://") as ranks:
+        yield ranks
+
+
+def on_devices(
+    machine: Machine, work: Callable[..., T], *arguments: Any, told: Say = lambda thing: None
+) -> T:
+    """What work returns on rank 0 of as many processes as the machine has devices.
+
+    Args:
+        machine: whose devices.
+        work: a function of a module, called as ``work(say, *arguments)`` on every rank; what it says
+            on rank 0 comes to ``told``, and it gets the answer.
+        arguments: of it, which can be pickled.
+        told: what is said.
+
+    Raises:
+        ConfigError: for more devices than there are.
+        DeviceError: if a process ends before its work does.
+        HoldfastError: what work raises.
+    """
+    machine.require_devices(machine.devices)
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        meeting = f"file://{Path(folder) / 'meeting'}"
+        crew = [_Member(rank, machine, meeting, work, arguments) for rank in range(machine.devices)]
+        try:
+            return _watch(crew, told)
+        finally:
+            for member in crew:
+                member.end()
+
+
+class _Member:
+    """One of the processes, and the pipe to it."""
+
+    def __init__(self, rank: int, machine: Machine, meeting: str, work: Any, arguments: Any):
+        context = multiprocessing.get_context("spawn")
+        self.rank = rank
+        self.link, theirs = context.Pipe()
+        threads = max(1, torch.get_num_threads() // machine.devices)
+        everything = (theirs, rank, machine, meeting, threads, work, arguments)
+        self.process = context.Process(target=_serve, args=everything, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def word(self) -> tuple[str, Any] | None:
+        """What it says; None if it has ended."""
+        try:
+            return pickle.loads(self.link.recv_bytes())
+        except (EOFError, OSError):
+            self.process.join(GRACE)
+            return None
+
+    def end(self) -> None:
+        self.link.close()
+        self.process.join(0 if self.process.exitcode is None else 1)
+        self.process.terminate()
+        self.process.join(2)
+        if self.process.is_alive():
+            self.process.kill()
+
+
+def _watch(crew: list[_Member], told: Say) -> Any:
+    """Hear all until rank 0 has its answer and all have ended, or one of them failed."""
+    going, answer = {member.link: member for member in crew}, None
+    while going:
+        for link in wait(list(going)):
+            assert isinstance(link, Connection)
+            member = going[link]
+            word = member.word()
+            kind, thing = word if word is not None else ("ended", None)
+            if kind == "say":
+                link.send_bytes(pickle.dumps(told(thing)))
+            elif kind == "answer":
+                answer = thing if member.rank == 0 else answer
+                del going[link]
+            else:
+                raise _cause(member, word, [m for m in going.values() if m is not member])
+    return answer
+
+
+def _cause(first: _Member, word: tuple[str, Any] | None, others: list[_Member]) -> BaseException:
+    """Why they stop: what one of them raised itself, before what it says of another's end."""
+    words, until = [(first, word)], time.monotonic() + GRACE
+    links = {member.link: member for member in others}
+    while links and time.monotonic() < until:
+        for link in wait(list(links), max(0.0, until - time.monotonic())):
+            assert isinstance(link, Connection)
+            member = links[link]
+            next_word = member.word()
+            if next_word is None or next_word[0] == "error":
+                words.append((member, next_word))
+                del links[link]
+    gone = [member for member, heard in words if heard is None]
+    errors = [heard[1] for _, heard in words if heard is not None]
+    raised = [error for error in errors if not isinstance(error, DeviceError)]
+    if raised:
+        return raised[0]
+    if gone:
+        code = gone[0].process.exitcode
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return DeviceError(
+            f"process {gone[0].rank} of {len(others) + 1} that learn together has ended ({how}; memory "
+            "may be short): the run stops, and goes on from its last checkpoint with --resume."
+        )
+    return errors[0]
+
+
+def _serve(
+    link: Connection,
+    rank: int,
+    machine: Machine,
+    meeting: str,
+    threads: int,
+    work: Any,
+    arguments: Any,
+) -> None:
+    """What a process does."""
+    end_with_parent()
+    if rank:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides for all
+    torch.set_num_threads(threads)
+
+    def tell(word: tuple[str, Any]) -> None:
+        link.send_bytes(pickle.dumps(word))  # torch would leave tensors behind in this process
+
+    def say(thing: Any) -> Any:
+        tell(("say", thing))
+        return pickle.loads(link.recv_bytes())
+
+    try:
+        with _joined(rank, machine.devices, rank, machine, meeting):
+            answer = work(say, *arguments)
+        tell(("answer", answer if rank == 0 else None))
+    except KeyboardInterrupt as error:
+        tell(("error", error))
+    except HoldfastError as error:
+        tell(("error", error))
+    except Exception as error:
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        error.add_note(f"in process {rank} of {machine.devices}:\n{trace}")
+        tell(("error", error))
+
+
+@contextmanager
+def _joined(rank: int, size: int, here: int, machine: Machine, meeting: str) -> Iterator[Ranks]:
+    """Inside, this process learns with the others."""
+    cuda = machine.device in ("auto", "cuda") and torch.cuda.is_available()
+    device = torch.device("cuda", here) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    elif meeting.startswith("file:"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    backend = "nccl" if cuda else "gloo"
+    with ExitStack() as stack:
+        dist.init_process_group(
+            backend, init_method=meeting, rank=rank, world_size=size, timeout=PATIENCE
+        )
+        stack.callback(dist.destroy_process_group)
+        ranks = Ranks(rank, size, device)
+        stack.enter_context(together(ranks))
+        yield ranks
