@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from signal import SIGINT
 
+import torch
 from rich.console import Console
 
 from holdfast.cli.flags import RunFlags, parse_run
-from holdfast.cli.interrupt import Interrupt, Stopped, again
+from holdfast.cli.interrupt import Interrupt, Stopped, again, ended_by_sigterm
 from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
 from holdfast.cli.options import RunOptions, StreamOptions
@@ -20,6 +21,9 @@ from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.grammar import coerce
+from holdfast.core.ranks import Ranks, current
+from holdfast.core.registry import IMPORTED, import_named
+from holdfast.core.settings import Machine
 from holdfast.core.text import json_text
 from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
@@ -27,8 +31,10 @@ from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh, stopped
 from holdfast.stream import Source, Stream, make_stream, open_source, peek_shape, validation
 from holdfast.train.blueprint import Blueprint
+from holdfast.train.devices import on_devices, ranked, silence
 from holdfast.train.events import TaskDone
 from holdfast.train.runner import Run
+from holdfast.train.setup import FIELDS
 
 
 def run_command(arguments: list[str], console: Console) -> int:
@@ -42,11 +48,24 @@ def run_command(arguments: list[str], console: Console) -> int:
     preset = _preset(words)
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
+    machine = Machine(**{n: v for n, v in flags.overrides.items() if FIELDS.get(n) == "machine"})
+    with ranked(machine) as ranks:
+        if machine.devices > 1 and ranks is None:
+            return on_devices(machine, run_rank, arguments, sorted(IMPORTED), signals=True)
+        if ranks is not None and ranks.rank:
+            silence()
+        return _carry_out(entry.name, flags, preset, console, arguments)
+
+
+def _carry_out(
+    recipe: str, flags: RunFlags, preset: Preset, console: Console, arguments: Sequence[str]
+) -> int:
+    """What was asked, on the devices that are there."""
     # with --json, what a person reads goes where errors go
     console = Terminal(stderr=True, highlight=False) if flags.run.json else console
     data = open_data(flags.stream)
     stream = cut(data, flags.stream, preset)
-    blueprint = Blueprint.of(entry.name, stream.shape, preset, flags.parameters, **flags.overrides)
+    blueprint = Blueprint.of(recipe, stream.shape, preset, flags.parameters, **flags.overrides)
     work = Run(blueprint.method(), stream, blueprint.setup)
     work.result.config = work.config | {
         "recipe": dict(blueprint.parameters),
@@ -71,7 +90,12 @@ def perform(
 ) -> int:
     """Carry out a run; the arguments are repeated when it is stopped, with how to go on."""
     keep_freed_memory()
+    ranks = current()
+    if ranks is not None and ranks.rank:
+        return _follow(work, ranks)
     folder = _folder(flags.run, work)
+    if ranks is not None:
+        ranks.from_first((folder.complete, folder.state))
     say = console.print if not flags.run.quiet else lambda *_, **__: None
     if folder.complete:
         say(shown(f"{folder.path} is complete: nothing is left to learn."))
@@ -97,6 +121,27 @@ def perform(
     if not flags.run.quiet:
         console.print(summary(work.result, folder.path))
     return _answer(folder, flags.run)
+
+
+def _follow(work: Run, ranks: Ranks) -> int:
+    """Learn with the first of several processes, which alone writes and prints."""
+    complete, state = ranks.from_first((False, None))
+    if complete:
+        return 0
+    if state is not None:
+        work.restore(state)
+    for _ in work.events():
+        if work.result.status == "complete" or ranks.from_first(False):
+            break
+    return 0
+
+
+def run_rank(say: object, arguments: list[str], imports: Sequence[str]) -> int:
+    """The command on one of several processes that it has started itself."""
+    for name in imports:
+        import_named(name)
+    with ended_by_sigterm():
+        return run_command(arguments, Terminal(highlight=False))
 
 
 def _answer(folder: RunFolder, run: RunOptions) -> int:
@@ -180,8 +225,17 @@ def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> N
             watch(event)
             if work.result.status == "complete":
                 return
-            folder.keep(work.state, must=interrupt.asked or isinstance(event, TaskDone))
-            interrupt.stop()
+            asked, ranks = interrupt.asked, current()
+            folder.keep(work.state, must=asked or isinstance(event, TaskDone))
+            if ranks is not None:
+                ranks.from_first(asked)
+            if asked:
+                interrupt.stop()
+
+
+def _place(device: torch.device) -> str:
+    ranks = current()
+    return str(device) if ranks is None else f"{ranks.size} devices ({device.type})"
 
 
 def _opening(work: Run, preset: str) -> str:
@@ -191,6 +245,6 @@ def _opening(work: Run, preset: str) -> str:
     images = sum(len(task.train) for task in stream)
     return (
         f"{core.method.name} on {stream.name}: {len(stream)} tasks, {len(stream.names)} classes, "
-        f"{images:,} training samples; {weights:,} weights on {core.fabric.device}; "
+        f"{images:,} training samples; {weights:,} weights on {_place(core.fabric.device)}; "
         f"protocol {core.protocol}, preset {preset}"
     )

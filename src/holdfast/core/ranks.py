@@ -57,6 +57,8 @@ class Ranks:
             rows: how many there are in all.
         """
         there = [column for column in columns if column is not None]
+        if not there:
+            return list(columns)
         whole = iter(_Gathered.apply(self, rows, *there))
         return [None if column is None else next(whole) for column in columns]
 
@@ -154,8 +156,8 @@ def current() -> Ranks | None:
 
 
 @contextmanager
-def together(ranks: Ranks) -> Iterator[None]:
-    """Inside, whatever this process learns it learns with these ranks."""
+def together(ranks: Ranks | None) -> Iterator[None]:
+    """Inside, whatever this process learns it learns with these ranks; with None alone."""
     global _current
     before, _current = _current, ranks
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,21 @@ class Share:
         x: its inputs.
         rows: of all processes.
         ranks: the processes.
+        columns: of an output, those that somebody reads; the others travel to nobody, and are nan.
     """
 
-    def __init__(self, x: Tensor, rows: int, ranks: Ranks):
-        self.x, self.rows, self.ranks = x, rows, ranks
+    def __init__(self, x: Tensor, rows: int, ranks: Ranks, columns: Collection[str]):
+        self.x, self.rows, self.ranks, self.columns = x, rows, ranks, columns
 
     def asked(self, forward: Forward) -> Output:
         """What a network says of all processes' rows, each having asked it of its own."""
         with self.ranks.parted():
             out = forward(self.x)
-        return type(out)(*self.ranks.gathered(out, self.rows))  # type: ignore[arg-type]
+        read = out._asdict()
+        whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
+        nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
+        unread = {name: None if column is None else nobody for name, column in read.items()}
+        return type(out)(**unread | dict(zip(self.columns, whole, strict=True)))
 
 
 class Part:

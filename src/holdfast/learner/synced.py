@@ -87,6 +87,8 @@ def synced(network: nn.Module) -> nn.Module:
 
 def average_statistics(network: nn.Module, ranks: Ranks) -> None:
     """Running statistics that each rank has of its own rows become their mean over the ranks."""
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and not isinstance(m, Synced)]
+    norms = [
+        m for m in network.modules() if isinstance(m, _BatchNorm) and not isinstance(m, Synced)
+    ]
     pairs = [(norm.running_mean, norm.running_var) for norm in norms if norm.training]
     ranks.mean(buffer for pair in pairs for buffer in pair if buffer is not None)

@@ -39,9 +39,7 @@ def make_step(
     if core.rows is not None:
         raw["given"] = pick(core.rows, len(rows), generator)
     past = past_forward(core)
-    parts = {
-        name: seen(core, part, trainer.model, past, generator) for name, part in raw.items()
-    }
+    parts = {name: seen(core, trainer, part, past, generator) for name, part in raw.items()}
     return Step(
         parts,
         trainer.model,
@@ -60,8 +58,8 @@ def make_step(
 
 def seen(
     core: Continual,
+    trainer: Trainer,
     rows: Rows,
-    forward: Forward,
     past: Forward | None,
     generator: torch.Generator,
 ) -> Part:
@@ -70,11 +68,12 @@ def seen(
     ranks = current()
     share = None if ranks is None else ranks.share(count * len(rows))
     if ranks is None or share is None:
-        return Part(views(core.augment, rows, count, generator), forward, past)
+        return Part(views(core.augment, rows, count, generator), trainer.model, past)
     table = rows.repeat(count)
     x = core.augment.some(table.x, share, generator)
     nobody = torch.full((1, 1), torch.nan, device=x.device).expand(len(table), 1)
-    return Part(table.with_x(nobody), forward, past, Share(x, len(table), ranks))
+    here = Share(x, len(table), ranks, trainer.columns)
+    return Part(table.with_x(nobody), trainer.model, past, here)
 
 
 def past_forward(core: Continual) -> Forward | None:

@@ -10,10 +10,11 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -68,7 +69,11 @@ def ranked(machine: Machine) -> Iterator[Ranks | None]:
 
 
 def on_devices(
-    machine: Machine, work: Callable[..., T], *arguments: Any, told: Say = lambda thing: None
+    machine: Machine,
+    work: Callable[..., T],
+    *arguments: Any,
+    told: Say = lambda thing: None,
+    signals: bool = False,
 ) -> T:
     """What work returns on rank 0 of as many processes as the machine has devices.
 
@@ -78,6 +83,7 @@ def on_devices(
             on rank 0 comes to ``told``, and it gets the answer.
         arguments: of it, which can be pickled.
         told: what is said.
+        signals: Ctrl-C and SIGTERM go to rank 0, which decides; else they end all here.
 
     Raises:
         ConfigError: for more devices than there are.
@@ -89,10 +95,36 @@ def on_devices(
         meeting = f"file://{Path(folder) / 'meeting'}"
         crew = [_Member(rank, machine, meeting, work, arguments) for rank in range(machine.devices)]
         try:
-            return _watch(crew, told)
+            with _passed_on(crew[0]) if signals else nullcontext():
+                return _watch(crew, told)
         finally:
             for member in crew:
                 member.end()
+
+
+@contextmanager
+def _passed_on(first: _Member) -> Iterator[None]:
+    """Inside, a signal that asks to stop goes to the first process."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if first.process.pid is not None and first.process.is_alive():
+            os.kill(first.process.pid, number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    former = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def silence() -> None:
+    """Nothing that this process prints is seen: the first one prints, and errors travel otherwise."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for place in (1, 2):
+        os.dup2(nowhere, place)
+    os.close(nowhere)
 
 
 class _Member:
@@ -181,9 +213,8 @@ def _serve(
     arguments: Any,
 ) -> None:
     """What a process does."""
+    os.setpgrp()  # a terminal's Ctrl-C is for who started it
     end_with_parent()
-    if rank:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides for all
     torch.set_num_threads(threads)
 
     def tell(word: tuple[str, Any]) -> None:
