@@ -33,6 +33,11 @@ def test_every_recipe_on_two_devices_is_that_on_one():
     check_devices([*RECIPES, *OPTIONS], setup=QUICK.updated(epochs=1))
 
 
+def test_the_law_sees_a_batch_norm_of_each_process():
+    with pytest.raises(AssertionError, match="finetune: two processes have another it.*epoch 1"):
+        check_devices(["finetune"], setup=QUICK.updated(epochs=1), sync_norm=False)
+
+
 def test_batch_norm_of_a_past_in_batch_mode_and_a_network_without_any():
     check_devices(["co2l"], setup=QUICK.updated(epochs=1, past_mode="batch"))
     check_devices(["fnc2", "lwf"], vectors, QUICK.updated(epochs=1), sync_norm=False)
