@@ -31,8 +31,9 @@ from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh, stopped
 from holdfast.stream import Source, Stream, make_stream, open_source, peek_shape, validation
 from holdfast.train.blueprint import Blueprint
-from holdfast.train.devices import on_devices, ranked, silence
+from holdfast.train.devices import on_devices
 from holdfast.train.events import TaskDone
+from holdfast.train.meeting import ranked, silence
 from holdfast.train.runner import Run
 from holdfast.train.setup import FIELDS
 
@@ -234,8 +235,7 @@ def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> N
 
 
 def _place(device: torch.device) -> str:
-    ranks = current()
-    return str(device) if ranks is None else f"{ranks.size} devices ({device.type})"
+    return str(device) if (ranks := current()) is None else f"{ranks.size} devices ({device.type})"
 
 
 def _opening(work: Run, preset: str) -> str:

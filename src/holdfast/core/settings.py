@@ -143,12 +143,25 @@ class Machine:
                 "most, or start it on several machines with torchrun."
             )
 
+    def _require_ranks(self) -> None:
+        """Refuse another number of devices than processes have come together (ConfigError)."""
+        from holdfast.core.ranks import current
+
+        ranks = current()
+        size = 1 if ranks is None else ranks.size
+        if self.devices != size:
+            raise ConfigError(
+                f"devices={self.devices} needs as many processes, and this is one of {size}: use "
+                "holdfast.run(...), holdfast run --devices, or torchrun with as many."
+            )
+
     def fabric(self) -> Fabric | Processor:
         """What moves and steps on this machine: Fabric, or on a CPU in full precision the `Processor`.
 
         Raises:
             ConfigError: if it has no such device.
         """
+        self._require_ranks()
         if self.device not in DEVICES:
             raise ConfigError(f"--device {self.device} is unknown: use {', '.join(DEVICES)}.")
         if self.precision == "32-true" and self.device in ("cpu", "auto"):

@@ -67,7 +67,7 @@ class Synced3d(Synced, nn.BatchNorm3d):
 KINDS = {nn.BatchNorm1d: Synced1d, nn.BatchNorm2d: Synced2d, nn.BatchNorm3d: Synced3d}
 
 
-def synced(network: nn.Module) -> nn.Module:
+def sync_norms(network: nn.Module) -> nn.Module:
     """A network whose batch norms are `Synced`, in place; weights, buffers and their names stay.
 
     Raises:

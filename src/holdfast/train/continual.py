@@ -18,7 +18,6 @@ from holdfast.core.rng import derive_seed, in_range
 from holdfast.core.rows import Rows
 from holdfast.core.settings import Training
 from holdfast.learner.learner import Learner
-from holdfast.learner.synced import synced
 from holdfast.loss.term import distinct_labels
 from holdfast.memory.meter import Holdings, measure
 from holdfast.recipes.method import Method
@@ -27,7 +26,6 @@ from holdfast.stream.task import Task, make_task
 from holdfast.train.adaptation import awaiting
 from holdfast.train.alone import refuse_alone
 from holdfast.train.consolidation import consolidate, kept
-from holdfast.train.devices import require_ranks
 from holdfast.train.events import STOP, Epoch, ignore
 from holdfast.train.few import leave_weights, too_few
 from holdfast.train.identity import identify
@@ -88,16 +86,13 @@ class Continual:
         if method.frame is not None:
             method.frame.require(classes)
         self.augment = setup.augment_of(method, shape)
-        require_ranks(setup.machine)
         self.fabric = setup.machine.fabric()
         with torch.random.fork_rng([]):
             torch.manual_seed(in_range(setup.seed))
             head = classes if any(term.whole_head for term in method.terms) else 0
             network = setup.network
             sizes = (network.width, method.dim, head, network.tune_layers)
-            self.learner = awaiting(method, Learner(shape, network.backbone, *sizes))
-        if setup.machine.sync_norm:
-            synced(self.learner)
+            self.learner = awaiting(setup, method, Learner(shape, network.backbone, *sizes))
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

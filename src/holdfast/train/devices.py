@@ -10,69 +10,29 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from datetime import timedelta
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed as dist
 
-from holdfast.core.errors import ConfigError, DeviceError, HoldfastError
+from holdfast.core.errors import DeviceError, HoldfastError
 from holdfast.core.parent import end_with_parent
-from holdfast.core.ranks import Ranks, current, together
 from holdfast.core.settings import Machine
+from holdfast.train.meeting import meeting_of
 
 T = TypeVar("T")
 Say = Callable[[Any], Any]  # tells whoever started the processes something, and returns the answer
 GRACE = 3.0  # seconds in which the others may say why they stop
-PATIENCE = timedelta(minutes=30)  # of one process with the slowest other
-
-
-def require_ranks(machine: Machine) -> None:
-    """Refuse a machine of another number of devices than processes have come together (ConfigError)."""
-    ranks = current()
-    size = 1 if ranks is None else ranks.size
-    if machine.devices != size:
-        raise ConfigError(
-            f"devices={machine.devices} needs as many processes, and this is one of {size}: use "
-            "holdfast.run(...), holdfast run --devices, or torchrun with as many."
-        )
-
-
-def outside() -> int:
-    """How many processes a launcher such as torchrun has started; 0 for none."""
-    return int(os.environ.get("WORLD_SIZE", 0)) if "RANK" in os.environ else 0
-
-
-@contextmanager
-def ranked(machine: Machine) -> Iterator[Ranks | None]:
-    """Inside, this process is one of those that a launcher such as torchrun started; None for none.
-
-    Raises:
-        ConfigError: where they are not as many as the machine has devices.
-    """
-    size = outside()
-    if size < 2 or current() is not None:
-        yield current()
-        return
-    if size != machine.devices:
-        raise ConfigError(
-            f"the launcher started {size} processes and --devices is {machine.devices}: give --devices "
-            f"{size}."
-        )
-    rank, here = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
-    with _joined(rank, size, here, machine, "env://") as ranks:
-        yield ranks
 
 
 def on_devices(
     machine: Machine,
     work: Callable[..., T],
     *arguments: Any,
-    told: Say = lambda thing: None,
+    heard: Say = lambda thing: None,
     signals: bool = False,
 ) -> T:
     """What work returns on rank 0 of as many processes as the machine has devices.
@@ -80,9 +40,9 @@ def on_devices(
     Args:
         machine: whose devices.
         work: a function of a module, called as ``work(say, *arguments)`` on every rank; what it says
-            on rank 0 comes to ``told``, and it gets the answer.
+            on rank 0 comes to ``heard``, and it gets the answer.
         arguments: of it, which can be pickled.
-        told: what is said.
+        heard: what is said.
         signals: Ctrl-C and SIGTERM go to rank 0, which decides; else they end all here.
 
     Raises:
@@ -96,7 +56,7 @@ def on_devices(
         crew = [_Member(rank, machine, meeting, work, arguments) for rank in range(machine.devices)]
         try:
             with _passed_on(crew[0]) if signals else nullcontext():
-                return _watch(crew, told)
+                return _watch(crew, heard)
         finally:
             for member in crew:
                 member.end()
@@ -117,14 +77,6 @@ def _passed_on(first: _Member) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
-def silence() -> None:
-    """Nothing that this process prints is seen: the first one prints, and errors travel otherwise."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for place in (1, 2):
-        os.dup2(nowhere, place)
-    os.close(nowhere)
 
 
 class _Member:
@@ -157,7 +109,7 @@ class _Member:
             self.process.kill()
 
 
-def _watch(crew: list[_Member], told: Say) -> Any:
+def _watch(crew: list[_Member], heard: Say) -> Any:
     """Hear all until rank 0 has its answer and all have ended, or one of them failed."""
     going, answer = {member.link: member for member in crew}, None
     while going:
@@ -167,7 +119,7 @@ def _watch(crew: list[_Member], told: Say) -> Any:
             word = member.word()
             kind, thing = word if word is not None else ("ended", None)
             if kind == "say":
-                link.send_bytes(pickle.dumps(told(thing)))
+                link.send_bytes(pickle.dumps(heard(thing)))
             elif kind == "answer":
                 answer = thing if member.rank == 0 else answer
                 del going[link]
@@ -225,7 +177,7 @@ def _serve(
         return pickle.loads(link.recv_bytes())
 
     try:
-        with _joined(rank, machine.devices, rank, machine, meeting):
+        with meeting_of(rank, machine.devices, rank, machine, meeting):
             answer = work(say, *arguments)
         tell(("answer", answer if rank == 0 else None))
     except KeyboardInterrupt as error:
@@ -240,23 +192,3 @@ def _serve(
             error = RuntimeError(f"{type(error).__name__}: {error}")
         error.add_note(f"in process {rank} of {machine.devices}:\n{trace}")
         tell(("error", error))
-
-
-@contextmanager
-def _joined(rank: int, size: int, here: int, machine: Machine, meeting: str) -> Iterator[Ranks]:
-    """Inside, this process learns with the others."""
-    cuda = machine.device in ("auto", "cuda") and torch.cuda.is_available()
-    device = torch.device("cuda", here) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    elif meeting.startswith("file:"):
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    backend = "nccl" if cuda else "gloo"
-    with ExitStack() as stack:
-        dist.init_process_group(
-            backend, init_method=meeting, rank=rank, world_size=size, timeout=PATIENCE
-        )
-        stack.callback(dist.destroy_process_group)
-        ranks = Ranks(rank, size, device)
-        stack.enter_context(together(ranks))
-        yield ranks

@@ -17,9 +17,10 @@ from holdfast.recipes.method import Method
 from holdfast.stream.task import Stream, Task
 from holdfast.train.alone import refuse_alone
 from holdfast.train.continual import Continual
-from holdfast.train.devices import on_devices, ranked
+from holdfast.train.devices import on_devices
 from holdfast.train.events import STOP, Event, TaskDone, ignore
 from holdfast.train.identity import refuse_other
+from holdfast.train.meeting import ranked
 from holdfast.train.progress import Progress
 from holdfast.train.result import Result
 from holdfast.train.setup import Setup, as_setup
@@ -58,7 +59,7 @@ def run(
     with ranked(machine):  # by a launcher, or alone
         if machine.devices > 1 and current() is None:
             parts = (method, stream, setup, dict(config or {}))
-            return on_devices(machine, _run_rank, *parts, told=watch)
+            return on_devices(machine, _run_rank, *parts, heard=watch)
         return _run(Run(method, stream, setup), dict(config or {}), watch)
 
 
