@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from holdfast.cli import main
-from holdfast.core.errors import ConfigError, DivergedError
+from holdfast.core.errors import ConfigError
 from holdfast.core.registry import IMPORTED, REGISTRIES
 from holdfast.core.settings import Machine
 from holdfast.learner.synced import sync_norms
@@ -87,7 +87,7 @@ class Dying(Rule):
 @register("dying")
 def dying():
     """Does not survive its second task on several devices."""
-    method = make("lwf")
+    method = make("finetune")
     return replace(method, anchors=[*method.anchors, Dying()])
 '''
 FLAGS = ("--stream", "device_textures", "--tasks", "3", "--epochs", "2", "--batch", "16", "--width", "4",
@@ -123,14 +123,12 @@ def stop_after_two(seen, event):
     return STOP if len(seen) == 2 else None
 
 
-def test_a_watcher_stops_all_processes_and_an_error_is_raised_once():
+def test_a_watcher_stops_all_processes():
     machine, seen = Machine("cpu", devices=2), []
     stream = small_stream(each=4, tests=2)
     setup = replace(QUICK, machine=machine)
     result = run(make("finetune"), stream, setup, watch=partial(stop_after_two, seen))
     assert result.status == "stopped: by its watcher" and seen == ["Epoch", "Epoch"]
-    with pytest.raises(DivergedError, match="lower --lr"):
-        run(make("finetune"), stream, setup.updated(lr=1e30))
 
 
 def test_numbers_of_devices_that_cannot_be(monkeypatch):
