@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from signal import SIGINT
 
-import torch
 from rich.console import Console
 
 from holdfast.cli.flags import RunFlags, parse_run
@@ -25,6 +24,7 @@ from holdfast.core.ranks import Ranks, current
 from holdfast.core.registry import IMPORTED, import_named
 from holdfast.core.settings import Machine
 from holdfast.core.text import json_text
+from holdfast.learner.synced import where
 from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.report import Watch, progress_mode, summary
@@ -244,10 +244,6 @@ def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> N
                 interrupt.stop()
 
 
-def _place(device: torch.device) -> str:
-    return str(device) if (ranks := current()) is None else f"{ranks.size} devices ({device.type})"
-
-
 def _opening(work: Run, preset: str) -> str:
     """What is about to happen, in a line."""
     stream, core = work.stream, work.continual
@@ -255,6 +251,6 @@ def _opening(work: Run, preset: str) -> str:
     images = sum(len(task.train) for task in stream)
     return (
         f"{core.method.name} on {stream.name}: {len(stream)} tasks, {len(stream.names)} classes, "
-        f"{images:,} training samples; {weights:,} weights on {_place(core.fabric.device)}; "
+        f"{images:,} training samples; {weights:,} weights on {where(work.learner, core.fabric.device)}; "
         f"protocol {core.protocol}, preset {preset}"
     )

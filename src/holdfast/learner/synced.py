@@ -92,3 +92,12 @@ def average_statistics(network: nn.Module, ranks: Ranks) -> None:
     ]
     pairs = [(norm.running_mean, norm.running_var) for norm in norms if norm.training]
     ranks.mean(buffer for pair in pairs for buffer in pair if buffer is not None)
+
+
+def where(network: nn.Module, device: torch.device) -> str:
+    """The device on which a network learns, or how many, and what then is not as on one."""
+    ranks = current()
+    if ranks is None:
+        return str(device)
+    apart = any(isinstance(m, _BatchNorm) and not isinstance(m, Synced) for m in network.modules())
+    return f"{ranks.size} devices ({device.type}{', batch norm by device' * apart})"
