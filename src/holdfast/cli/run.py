@@ -12,16 +12,17 @@ from signal import SIGINT
 from rich.console import Console
 
 from holdfast.cli.flags import RunFlags, parse_run
-from holdfast.cli.interrupt import Interrupt, Stopped, again, ended_by_sigterm
+from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
 from holdfast.cli.options import RunOptions, StreamOptions
+from holdfast.cli.ranked import follow, run_rank
 from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.grammar import coerce
-from holdfast.core.ranks import Ranks, current
-from holdfast.core.registry import IMPORTED, import_named
+from holdfast.core.ranks import current
+from holdfast.core.registry import IMPORTED
 from holdfast.core.settings import Machine
 from holdfast.core.text import json_text
 from holdfast.learner.synced import where
@@ -102,7 +103,7 @@ def perform(
     keep_freed_memory()
     ranks = current()
     if ranks is not None and ranks.rank:
-        return _follow(work, ranks)
+        return follow(work, ranks)
     folder = _folder(flags.run, work)
     if ranks is not None:
         ranks.from_first((folder.complete, folder.state))
@@ -131,27 +132,6 @@ def perform(
     if not flags.run.quiet:
         console.print(summary(work.result, folder.path))
     return _answer(folder, flags.run)
-
-
-def _follow(work: Run, ranks: Ranks) -> int:
-    """Learn with the first of several processes, which alone writes and prints."""
-    complete, state = ranks.from_first((False, None))
-    if complete:
-        return 0
-    if state is not None:
-        work.restore(state)
-    for _ in work.events():
-        if work.result.status == "complete" or ranks.from_first(False):
-            break
-    return 0
-
-
-def run_rank(say: object, arguments: list[str], imports: Sequence[str]) -> int:
-    """The command on one of several processes that it has started itself."""
-    for name in imports:
-        import_named(name)
-    with ended_by_sigterm():
-        return run_command(arguments, Terminal(highlight=False))
 
 
 def _answer(folder: RunFolder, run: RunOptions) -> int:

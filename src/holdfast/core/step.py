@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class Share:
         read = out._asdict()
         whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
         nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
-        unread = {name: None if column is None else nobody for name, column in read.items()}
+        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
         return type(out)(**unread | dict(zip(self.columns, whole, strict=True)))
 
 

@@ -55,8 +55,9 @@ def difference(
             return path
         pairs = {str(place): pair for place, pair in enumerate(zip(a, b))}
     else:
-        numbers = isinstance(a, float) and isinstance(b, float)
-        near = within and numbers and abs(a - b) <= within * max(1.0, abs(a))
+        near = False
+        if isinstance(a, float) and isinstance(b, float):
+            near = abs(a - b) <= within * max(1.0, abs(a))
         return "" if near or bool(a == b) or (a != a and b != b) else path
     inner = (difference(*pair, skip, f"{path}.{name}", within) for name, pair in pairs.items())
     return next((place for place in inner if place), "")

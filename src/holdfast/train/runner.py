@@ -63,7 +63,7 @@ def run(
         return _run(Run(method, stream, setup), dict(config or {}), watch)
 
 
-def _run(work: Run, config: Mapping[str, object], watch: Callable[[Event], object]) -> Result:
+def _run(work: Run, config: dict[str, object], watch: Callable[[Event], object]) -> Result:
     """A run with its watcher; of several processes, that of the first is heard."""
     work.result.config = work.config | config
     ranks = current()
