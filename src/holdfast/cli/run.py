@@ -11,6 +11,7 @@ from signal import SIGINT
 
 from rich.console import Console
 
+from holdfast.cli.dry import tell_needs
 from holdfast.cli.flags import RunFlags, parse_run
 from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
@@ -59,6 +60,8 @@ def run_command(arguments: list[str], console: Console) -> int:
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
     machine = Machine(**{n: v for n, v in flags.overrides.items() if FIELDS.get(n) == "machine"})
+    if flags.run.dry and machine.devices > 1:
+        raise ConfigError("--dry says what one device needs: leave --devices out.")
     with ranked(machine) as ranks:
         if machine.devices > 1 and ranks is None:
             return on_devices(machine, run_rank, arguments, sorted(IMPORTED), signals=True)
@@ -101,6 +104,8 @@ def perform(
 ) -> int:
     """Carry out a run; the arguments are repeated when it is stopped, with how to go on."""
     keep_freed_memory()
+    if flags.run.dry:
+        return tell_needs(work, console, _opening(work, preset.name), flags.run.json)
     ranks = current()
     if ranks is not None and ranks.rank:
         return follow(work, ranks)
