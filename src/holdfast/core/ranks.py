@@ -31,13 +31,13 @@ class Ranks:
         device: on which numbers travel.
 
     Attributes:
-        sharing: whether a pass through a network has a share of the rows just now.
+        sharing: of how many rows a pass through a network has a share just now; 0 for all of them.
     """
 
     def __init__(self, rank: int, size: int, device: torch.device | None = None):
         self.rank, self.size = rank, size
         self.device = device or torch.device("cpu")
-        self.sharing = False
+        self.sharing = 0
 
     def share(self, rows: int) -> slice | None:
         """The rows of so many that are this rank's; None where they are so few that every rank does all.
@@ -108,13 +108,13 @@ class Ranks:
         return box[0]
 
     @contextmanager
-    def parted(self) -> Iterator[None]:
-        """Inside, a pass through a network has this rank's share of the rows."""
-        self.sharing = True
+    def parted(self, rows: int) -> Iterator[None]:
+        """Inside, a pass through a network has this rank's share of so many rows."""
+        self.sharing = rows
         try:
             yield
         finally:
-            self.sharing = False
+            self.sharing = 0
 
 
 class _Gathered(torch.autograd.Function):

@@ -34,13 +34,14 @@ class Share:
 
     def asked(self, forward: Forward) -> Output:
         """What a network says of all processes' rows, each having asked it of its own."""
-        with self.ranks.parted():
+        with self.ranks.parted(self.rows):
             out = forward(self.x)
         read = out._asdict()
         whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
         nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
-        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
-        return type(out)(**unread | dict(zip(self.columns, whole, strict=True)))
+        filled: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
+        filled.update(zip(self.columns, whole, strict=True))
+        return type(out)(**filled)
 
 
 class Part:

@@ -27,8 +27,7 @@ class Synced(_BatchNorm):
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         axes = (0, *range(2, x.ndim))
         shape = (1, -1, *(1,) * (x.ndim - 2))
-        count = x.new_tensor([x.numel() // x.shape[1]])
-        ranks.sum([count])
+        count = ranks.sharing * (x.numel() // (len(x) * x.shape[1]))
         mean = Summed.apply(ranks, x.sum(axes)) / count
         away = x - mean.view(shape)
         variance = Summed.apply(ranks, away.square().sum(axes)) / count
@@ -39,7 +38,7 @@ class Synced(_BatchNorm):
         return out.to(input.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+    def _follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Move the running statistics, the variance's without bias."""
         if not self.training or self.running_mean is None or self.running_var is None:
             return
