@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -56,6 +57,10 @@ class Part:
             lambda _: self.out.rows(mask),
             None if self._past is None else lambda _: self.past.rows(mask),
         )
+
+    def taught(self, past: Forward) -> Part:
+        """The same rows, of which another network is the past; the learner is not asked again."""
+        return Part(self.rows, lambda _: self.out, past)
 
 
 class Step:
@@ -126,6 +131,16 @@ class Step:
                 f"this step has no rows named '{name}'; it has {', '.join(self._parts)}."
             )
         return part
+
+    def taught(self, past: Callable[[Part], Forward]) -> Step:
+        """The same update with another past network for each part; records are shared.
+
+        Args:
+            past: what a part takes for the past network.
+        """
+        twin = copy.copy(self)
+        twin._parts = {name: part.taught(past(part)) for name, part in self._parts.items()}
+        return twin
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar for the log; the last value under a name counts."""
