@@ -80,7 +80,7 @@ def fnc2(
     pull_gamma: float | None = None,
     misplaced: bool = False,
     prototypes: Prototypes = "fixed",
-    momentum: float = 0.99,
+    prototype_momentum: float = 0.99,
     follow: bool = False,
     teacher: Teacher = "past",
 ) -> Method:
@@ -109,7 +109,7 @@ def fnc2(
         pull_gamma: focal exponent of the prototype's pull; none takes gamma.
         misplaced: whether old classes repel from vertices that stand for no class: a control.
         prototypes: fixed; running, means of the rows seen; or mean, a task's class means at its end.
-        momentum: of running prototypes.
+        prototype_momentum: of running prototypes: how much stays of a prototype at each step.
         follow: whether old prototypes that move follow the network's drift when a task ends.
         teacher: of the distillation: the past network, or as controls a random network, or the past's
             outputs shuffled over the batch.
@@ -117,7 +117,7 @@ def fnc2(
     Source: Dang, Nguyen, Vu, Vrain, Memory-efficient continual learning with neural collapse
         contrastive, WACV 2025; moving prototypes and the controls are this library's
     """
-    frame = build_frame(prototypes, dim, classes, frame_seed, momentum, follow)
+    frame = build_frame(prototypes, dim, classes, frame_seed, prototype_momentum, follow)
     share = make_schedule(alpha)
     soft = RelationDistillation(now, past)
     hard = RelationDistillation(prototype_now, prototype_past, keys=frame, support=support)

@@ -56,7 +56,7 @@ def fnc2_strict(
     frame_seed: int = 0,
     decide: str = "gaussian",
     prototypes: Prototypes = "fixed",
-    momentum: float = 0.99,
+    prototype_momentum: float = 0.99,
     follow: bool = False,
 ) -> Method:
     """FNC2 + HSD with distilled features, read by a Gaussian that follows the drift.
@@ -75,14 +75,14 @@ def fnc2_strict(
         frame_seed: rotation of the frame.
         decide: the readout, as for --readout.
         prototypes: fixed; running, means of the rows seen; or mean, a task's class means at its end.
-        momentum: of running prototypes.
+        prototype_momentum: of running prototypes: how much stays of a prototype at each step.
         follow: whether old prototypes that move follow the network's drift when a task ends.
 
     Source: Dang et al., WACV 2025, with feature distillation and the readout of docs/theory.md, section 9
     """
     method = fnc2(
         tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed,
-        prototypes=prototypes, momentum=momentum, follow=follow,
+        prototypes=prototypes, prototype_momentum=prototype_momentum, follow=follow,
     )  # fmt: skip
     more = [features * FeatureDistillation(), uniform * Uniformity()]
     return replace(
