@@ -14,7 +14,7 @@ from holdfast.compare.arrival import Data, named_stream
 from holdfast.compare.tuned import Tuned
 from holdfast.core.errors import ConfigError, unknown
 from holdfast.core.grammar import fitted, type_hints
-from holdfast.recipes.catalogue import resolve
+from holdfast.recipes.catalogue import full_parameters, resolve
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.stream import Stream, peek_shape
 from holdfast.train.blueprint import Blueprint
@@ -178,11 +178,9 @@ class Grid:
                 entry, _ = resolve(text)
                 chosen = next((one for one in self.tuned if one.recipe == entry.name), None)
                 before = dict(chosen.parameters) if chosen else {}
-                entry, values = resolve(text, preset, **(before | parameters))
+                full = full_parameters(text, preset, **(before | parameters))
                 settings = (dict(chosen.overrides) if chosen else {}) | overrides
                 tuning = {"trials": chosen.trials, "protocol": chosen.protocol} if chosen else {}
-                defaults = inspect.signature(entry.value).parameters.values()
-                full = {p.name: p.default for p in defaults if p.default is not p.empty} | values
                 for seed in (seed for seed, number in self.blocks if number == order):
                     job = Job(entry.name, full, settings, preset.name, data, seed, tuning=tuning)
                     yield keyed(job, stream, preset, mark)

@@ -120,6 +120,18 @@ class Frame(nn.Module):
         """
         return len(self) - 1 - classes
 
+    def unevenness(self, classes: int) -> Float[Tensor, ""]:
+        """|| G/||G||_F - (I - 11^T/K)/sqrt(K-1) ||_F of the first K vectors, G = Q Q^T: NC2 about 0.
+
+        0 for a simplex of as many vertices; near 1 and above where vectors turn into one direction.
+
+        Args:
+            classes: K, at least 2.
+        """
+        G = self.vectors[:classes] @ self.vectors[:classes].T
+        simplex = (torch.eye(classes).to(G) - 1 / classes) / (classes - 1) ** 0.5
+        return (G / G.norm() - simplex).norm()
+
     def observe(self, z: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> None:
         """Rows of the current task were seen; a fixed frame learns nothing of them."""
 

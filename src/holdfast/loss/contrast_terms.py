@@ -110,6 +110,7 @@ class FocalCollapse(Term):
             step.record(name, weight)
         if self.frame.moves:
             self.frame.observe(z.detach()[new], y[new])
+            step.record("bank_nc2", self.frame.unevenness(max(len(step.seen), 2)))
         return self.scale * loss
 
     def _repelling(self, step: Step, z: Tensor) -> Tensor:

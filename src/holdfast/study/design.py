@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.core.errors import ConfigError
@@ -61,6 +61,10 @@ class Arm:
             for k, v in self.parameters.items()
         ]
         return ":".join([self.recipe, *values])
+
+    def with_(self, **parameters: Any) -> Arm:
+        """The same with more parameters."""
+        return replace(self, parameters={**self.parameters, **parameters})
 
 
 @dataclass(frozen=True)

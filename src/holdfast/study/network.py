@@ -12,13 +12,12 @@ from holdfast.compare.plan import Job
 from holdfast.compare.work import prepared
 from holdfast.metrics.between_classes import invasion, separation
 from holdfast.metrics.collapse import nc1, nc2
-from holdfast.train.continual import Continual
 
-NETWORK = ("nc1", "nc2", "bank_nc2", "separation", "new_into_old", "old_into_new")
+NETWORK = ("nc1", "nc2", "separation", "new_into_old", "old_into_new")
 
 
 def of_network(job: Job, folder: Path) -> dict[str, float]:
-    """NC1 and NC2 of all classes, and how the last task's lie to the earlier ones, in features of test rows.
+    """NC1 and NC2 of all classes, and how the last task's lie to the earlier ones, of test rows.
 
     Args:
         job: a run that is complete.
@@ -35,7 +34,7 @@ def of_network(job: Job, folder: Path) -> dict[str, float]:
     x = torch.cat([core.out(task.test.x).features for task in tasks]).double()
     y = torch.cat([task.test.y for task in tasks]).to(x.device)
     means = torch.stack([x[y == c].mean(0) for c in classes])
-    values = {"nc1": float(nc1(x, y)), "nc2": float(nc2(means)), "bank_nc2": _bank(core, folder)}
+    values = {"nc1": float(nc1(x, y)), "nc2": float(nc2(means))}
     if len(tasks) > 1:
         new = tuple(tasks[-1].classes)
         old = tuple(c for c in classes if c not in new)
@@ -44,14 +43,3 @@ def of_network(job: Job, folder: Path) -> dict[str, float]:
         values["new_into_old"] = float(into.new_into_old)
         values["old_into_new"] = float(into.old_into_new)
     return {name: values.get(name, math.nan) for name in NETWORK}
-
-
-def _bank(core: Continual, folder: Path) -> float:
-    """NC2 of prototypes that moved, as the run's folder has them; 0 for a simplex that stands still."""
-    frame = core.method.frame
-    if frame is None:
-        return math.nan
-    file = folder / "prototypes.safetensors"
-    if not frame.moves:
-        return 0.0
-    return float(nc2(load_file(file)["vectors"], centred=False)) if file.exists() else math.nan

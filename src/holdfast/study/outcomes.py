@@ -34,7 +34,8 @@ class Outcome:
 
 
 PRIMARY = "final"
-LOGGED = ("focal_weight", "pull_weight")
+LOGGED = ("focal_weight", "pull_weight")  # means over all epochs
+LAST = ("bank_nc2",)  # as the last epoch had it
 OUTCOMES = {
     **{n: Outcome(f"{f.title}, %", f.scale, 1, f.better) for n, f in FIGURES.items() if f.scale == 100},
     "first_task": Outcome("task 1 now, %", 100.0, 1),
@@ -80,4 +81,4 @@ def logged(file: Path) -> dict[str, float]:
         values = [line[name] for line in lines if name in line]
         if values:
             means[name] = float(np.mean(values))
-    return means
+    return means | {name: float(lines[-1][name]) for name in LAST if lines and name in lines[-1]}

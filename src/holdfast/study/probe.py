@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from holdfast.compare.plan import Job
 from holdfast.compare.work import prepared
 from holdfast.core.step import Step
 from holdfast.loss.term import Objective
+from holdfast.recipes.method import Method
 
 
 class _Seen(Exception):  # noqa: N818  it ends a run that has shown enough
@@ -32,7 +34,7 @@ class _Watch(Objective):
         super().__init__()
         self._others = (loss, tuple(anchors))  # not modules of this one: they are the method's own
         self.of = of
-        self._noted: list[tuple[float, float]] = []
+        self.noted: list[tuple[float, float]] = []
 
     def forward(self, step: Step) -> Tensor:
         """0; notes, and ends the run when it has seen enough."""
@@ -42,7 +44,7 @@ class _Watch(Objective):
         if step.task > 1 or step.epoch > 0:
             raise _Seen
         value = sum((anchor(step) for anchor in anchors), start=step.zero)
-        self._noted.append((length(loss(step), step), length(value, step)))
+        self.noted.append((length(loss(step), step), length(value, step)))
         if self.of == "loss":
             raise _Seen
         return step.zero
@@ -70,24 +72,27 @@ def gradient(job: Job, of: Literal["loss", "anchors"]) -> float:
     Returns:
         nan for a method without a loss.
     """
-    work = prepared(job)
-    core = work.continual
-    if core.method.loss is None:
+    work = prepared(job, lambda method: _watched(method, of))
+    watch = work.continual.method.objectives[-1]
+    if not isinstance(watch, _Watch):
         return math.nan
-    anchors = [part for part in core.method.objectives if part is not core.method.loss]
-    watch = _Watch(core.method.loss, anchors, of)
-    method = core.method
-    object.__setattr__(method, "anchors", [*method.anchors, watch])
     try:
         for event in work.events():
-            if event.task == 1 and hasattr(event, "epoch"):
+            if event.task == 1:
                 break
     except _Seen:
         pass
-    noted = watch._noted
+    noted = watch.noted
     if not noted:
         return math.nan
     if of == "loss":
         return noted[0][0]
     return sum(anchor / loss for loss, anchor in noted if loss) / len(noted)
 
+
+def _watched(method: Method, of: str) -> Method:
+    """The method with one that notes; as it is where there is no loss."""
+    if method.loss is None:
+        return method
+    anchors = [part for part in method.objectives if part is not method.loss]
+    return replace(method, anchors=[*method.anchors, _Watch(method.loss, anchors, of)])
