@@ -123,7 +123,7 @@ def _others(part: Part) -> Forward:
     return lambda _: part.past.rows(places)
 
 
-def taught(objective: Objective, teacher: Teacher = "past") -> Objective:
+def taught(objective: Objective, teacher: str = "past") -> Objective:
     """An objective with its teacher: the past network as ever, or one of the controls of `TaughtBy`.
 
     Raises:

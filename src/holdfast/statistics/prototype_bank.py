@@ -137,7 +137,7 @@ class PrototypeBank(Frame):
 
 
 def build_frame(
-    prototypes: Prototypes = "fixed",
+    prototypes: str = "fixed",
     dim: int = 128,
     classes: int = 0,
     seed: int = 0,
