@@ -67,9 +67,9 @@ SIZES = {
         {"epochs": 1, "first_epochs": 1, "width": 4, "batch": 16, "lr": 0.05}, 8, 10,
     ),
     "quick": Size(
-        "quick", "digits, 80 images a class, 5 tasks of 2 classes, a network of width 16 and 6 epochs a task "
-        "at learning rate 0.02; the preset has all images, width 32, 20 and 10 epochs at 0.005 and takes "
-        "six times as long",
+        "quick", "digits, 80 images a class, 5 tasks of 2 classes, a network of width 16 and 6 epochs a "
+        "task at learning rate 0.02; the preset has all images, width 32, 20 and 10 epochs at 0.005 and "
+        "takes six times as long",
         "digits", "quick", 10,
         {"epochs": 6, "first_epochs": 6, "width": 16, "lr": 0.02}, 80,
     ),
