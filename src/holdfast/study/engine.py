@@ -74,7 +74,7 @@ def carry_out(
     make_folder(out, exist_ok=True)
     _claim(out, asked, size)
     arms, gradients = _matched(study, size, out / MATCHED)
-    sweep = run_grid(_grid(arms, size), out / GRID, workers, threads, watch)
+    sweep = run_grid(grid_of(arms, size), out / GRID, workers, threads, watch)
     jobs = jobs_by_arm(arms, sweep.jobs)
     folder = out / GRID / RUNS
     values: dict[str, dict[Block, dict[str, float]]] = {}
@@ -108,11 +108,12 @@ def _claim(out: Path, asked: str, size: Size) -> None:
     atomic_write(file, lambda to: to.write_text(json.dumps(mark, indent=2) + "\n"))
 
 
-def _grid(arms: Sequence[Arm], size: Size, blocks: int = 0) -> Grid:
+def grid_of(arms: Sequence[Arm], size: Size, blocks: int = 0) -> Grid:
+    """The grid of some arms; as many blocks as the size has, or as are named."""
     settings = {name: [value] for name, value in size.settings.items()}
     return Grid(
         [arm.text for arm in arms], [size.stream], pairs=blocks or size.blocks, settings=settings,
-        preset=size.preset, per_class=size.per_class, test_per_class=size.test_per_class,
+        preset=size.preset, tasks=size.tasks, per_class=size.per_class, test_per_class=size.test_per_class,
     )  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def _matched(study: Study, size: Size, file: Path) -> tuple[list[Arm], dict[str,
 def lengths_of(arms: Sequence[Arm], study: Study, size: Size) -> dict[str, float]:
     """The geometric mean over blocks of each arm's gradient, as its match looks at it."""
     kinds = {arm.match.to: arm.match.of for arm in study.arms if arm.match}
-    jobs = jobs_by_arm(arms, _grid(arms, size, min(PROBED, size.blocks)).jobs())
+    jobs = jobs_by_arm(arms, grid_of(arms, size, min(PROBED, size.blocks)).jobs())
     known: dict[str, float] = {}  # of a run: arms that differ in what is matched alone share it
     output = {}
     for arm in arms:

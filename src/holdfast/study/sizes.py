@@ -23,6 +23,7 @@ class Size:
         blocks: pairs of seed and order, by default.
         settings: of the training and the network, over the preset's.
         per_class, test_per_class: images; 0 is all.
+        tasks: 0 takes the preset's.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Size:
     settings: Mapping[str, Any] = field(default_factory=dict)
     per_class: int = 0
     test_per_class: int = 0
+    tasks: int = 0
 
     @property
     def epochs(self) -> int:
@@ -62,9 +64,10 @@ class Size:
 
 SIZES = {
     "toy": Size(
-        "toy", "a few digits and one epoch, to see that everything works; no figure of it means anything",
+        "toy", "a few digits in two tasks and one epoch, to see that everything works; no figure of it "
+        "means anything",
         "digits", "quick", LEAST,
-        {"epochs": 1, "first_epochs": 1, "width": 4, "batch": 16, "lr": 0.05}, 8, 10,
+        {"epochs": 1, "first_epochs": 1, "width": 4, "batch": 16, "lr": 0.02}, 8, 10, 2,
     ),
     "quick": Size(
         "quick", "digits, 80 images a class, 5 tasks of 2 classes, a network of width 16 and 6 epochs a "
