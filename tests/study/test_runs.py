@@ -132,7 +132,7 @@ def test_a_matched_arm_starts_with_as_long_a_gradient():
     )
     jobs = jobs_by_arm([arms[0], matched], grid_of([arms[0], matched], TOY, 1).jobs())
     whole, other = (gradient(jobs[arm.name][0], "loss") for arm in (arms[0], matched))
-    assert other / whole == pytest.approx(1, abs=0.1)
+    assert other / whole == pytest.approx(1, abs=0.25)  # the factor is a mean over blocks
 
 
 def test_anchors_are_weighed_against_the_loss():
