@@ -110,7 +110,8 @@ def untrained(learner: Learner, seed: int) -> Learner:
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
-        fresh = nn.Linear(*reversed(network.head.weight.shape))
+        classes, width = network.head.weight.shape
+        fresh = nn.Linear(width, classes).to(network.head.weight)
         network.head.weight.copy_(fresh.weight)
         network.head.bias.copy_(fresh.bias)
     return network

@@ -1,7 +1,8 @@
 """What the new task asks: terms to minimise, and the pure functions under them."""
 
 from holdfast.loss.classify import CrossEntropy
-from holdfast.loss.contrast import Pulls, focal_collapse, sup_con
+from holdfast.loss.contrast import focal_collapse, sup_con
+from holdfast.loss.contrast_pulls import Pulls
 from holdfast.loss.contrast_terms import FocalCollapse, SupCon
 from holdfast.loss.schedule import (
     SCHEDULES,

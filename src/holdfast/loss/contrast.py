@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -11,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from holdfast.core.constants import class_index
-from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32
 from holdfast.loss.checks import (
     require_below,
@@ -21,43 +19,13 @@ from holdfast.loss.checks import (
     require_option,
     require_positive,
 )
+from holdfast.loss.contrast_pulls import BOTH, Pulls
 from holdfast.loss.contrast_tiles import Contrast, contrast_by_tiles
 from holdfast.loss.tiles import LARGE
 
 Average = Literal["anchors", "rows"]
 Denominator = Literal["closed", "open"]
 TAU_BASE = 0.07  # the temperature at which SupCon's scale tau / tau_base is 1
-
-
-@dataclass(frozen=True)
-class Pulls:
-    """What pulls an anchor: rows of its class, its prototype, or both; FNC2 has both.
-
-    A pull that is left out is left out of the sum and of its count; without the prototype's, the own
-    prototype is not among the contrasts either. Without the rows', they stay contrasts: the term alone
-    is gone. An anchor that nothing pulls is left out of the mean.
-
-    Attributes:
-        pairs: whether rows of its class do (softness).
-        prototype: whether its prototype does (hardness).
-        gamma: focal exponent of the prototype's pull; None takes that of the pairs.
-
-    Raises:
-        ConfigError: if nothing pulls, or for a negative exponent.
-    """
-
-    pairs: bool = True
-    prototype: bool = True
-    gamma: float | None = None
-
-    def __post_init__(self):
-        if not (self.pairs or self.prototype):
-            raise ConfigError("an anchor is pulled by pairs, by its prototype, or by both.")
-        if self.gamma is not None:
-            require_gamma(self.gamma)
-
-
-BOTH = Pulls()
 
 
 class FocalRows(NamedTuple):

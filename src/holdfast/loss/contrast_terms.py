@@ -11,7 +11,8 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_gamma, require_option, require_positive
-from holdfast.loss.contrast import BOTH, Average, Denominator, Pulls, focal_means, sup_con
+from holdfast.loss.contrast import Average, Denominator, focal_means, sup_con
+from holdfast.loss.contrast_pulls import BOTH, Pulls
 from holdfast.loss.term import Term
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 """Every study of runs, imported so that it is registered."""
 
-from holdfast.study.ablation import ablation
-from holdfast.study.drift import drift
-from holdfast.study.hsd import hsd
-from holdfast.study.replay import replay
+from holdfast.study.ablations import ablation
+from holdfast.study.frames import drift
+from holdfast.study.mixtures import hsd
+from holdfast.study.old_classes import replay
 from holdfast.study.schedules import schedule
-from holdfast.study.teacher import teacher
-from holdfast.study.temperature import temperature
+from holdfast.study.teachers import teacher
+from holdfast.study.temperatures import temperature
 
 __all__ = ["ablation", "drift", "hsd", "replay", "schedule", "teacher", "temperature"]

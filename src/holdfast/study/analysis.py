@@ -113,11 +113,11 @@ def analyse(
     tested = [m for m in effects if m.effect.asked and m.contrast is not None]
     contrasts = [m.contrast for m in tested if m.contrast is not None]
     p_holm, flips = holm([c.estimate.p for c in contrasts]), holm([c.p_flip for c in contrasts])
-    found = {
+    measured = {
         id(m): replace(m, contrast=replace(c, p_holm=p, flip_holm=flip))
         for m, c, p, flip in zip(tested, contrasts, p_holm, flips, strict=True)
     }
-    effects = [found.get(id(m), m) for m in effects]
+    effects = [measured.get(id(m), m) for m in effects]
     rows = [arm_row(arm.name, study, values) for arm in study.arms if values.get(arm.name)]
     return Analysis(study, rows, effects, values, margin, dict(gradients or {}), failed)
 

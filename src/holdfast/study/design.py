@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from holdfast.study.analysis import Analysis
 
 MOST = 10  # contrasts over which Holm corrects
+Place = Literal["loss", "anchors"]  # where gradients are looked at
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Match:
 
     parameter: str
     to: str
-    of: Literal["loss", "anchors"] = "loss"
+    of: Place = "loss"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from holdfast.recipes.presets import find_preset
 from holdfast.store.atomic import atomic_write
 from holdfast.store.folder import make_folder
 from holdfast.study.analysis import Analysis, Block, analyse
-from holdfast.study.design import Arm, Study
+from holdfast.study.design import Arm, Place, Study
 from holdfast.study.outcomes import measured
 from holdfast.study.probe import gradient
 from holdfast.study.sizes import Size
@@ -147,7 +147,7 @@ def _matched(study: Study, size: Size, file: Path) -> tuple[list[Arm], dict[str,
 
 def lengths_of(arms: Sequence[Arm], study: Study, size: Size) -> dict[str, float]:
     """The geometric mean over blocks of each arm's gradient, as its match looks at it."""
-    kinds = {arm.match.to: arm.match.of for arm in study.arms if arm.match}
+    kinds: dict[str, Place] = {arm.match.to: arm.match.of for arm in study.arms if arm.match}
     jobs = jobs_by_arm(arms, grid_of(arms, size, min(PROBED, size.blocks)).jobs())
     known: dict[str, float] = {}  # of a run: arms that differ in what is matched alone share it
     output = {}

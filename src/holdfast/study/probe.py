@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from holdfast.compare.work import prepared
 from holdfast.core.step import Step
 from holdfast.loss.term import Objective
 from holdfast.recipes.method import Method
+from holdfast.study.design import Place
 
 
 class _Seen(Exception):  # noqa: N818  it ends a run that has shown enough
@@ -60,7 +60,7 @@ def length(value: Tensor, step: Step) -> float:
     return math.sqrt(sum(float(g.square().sum()) for g in slopes if g is not None))
 
 
-def gradient(job: Job, of: Literal["loss", "anchors"]) -> float:
+def gradient(job: Job, of: Place) -> float:
     """The length of the loss's gradient at the first step, or the mean ratio of the anchors' to it.
 
     The run is begun for that, with the job's own seed, and left: nothing is written.

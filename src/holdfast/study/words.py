@@ -24,7 +24,7 @@ def paragraph(analysis: Analysis, size: Size) -> list[str]:
     groups: dict[str, list[Measured]] = {}
     for one in analysis.asked:
         groups.setdefault(_kind(one), []).append(one)
-    sentences += _found(groups.get("found", []), len(analysis.asked))
+    sentences += _apart_from_zero(groups.get("found", []), len(analysis.asked))
     sentences += _small(groups.get("same", []), analysis.margin)
     sentences += _open(groups.get("open", []))
     sentences += _signs(analysis)
@@ -48,7 +48,7 @@ def _kind(one: Measured) -> str:
     return "same" if one.verdict.startswith("same") else "open"
 
 
-def _found(some: Sequence[Measured], family: int) -> list[str]:
+def _apart_from_zero(some: Sequence[Measured], family: int) -> list[str]:
     if not some:
         return [f"None of the {family} contrasts that were named beforehand is told from 0."]
     parts = [
