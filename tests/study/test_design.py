@@ -139,7 +139,8 @@ def test_too_few_blocks_are_refused_in_a_sentence():
     ):
         QUICK.of(3)
     assert QUICK.of(7).blocks == 7 and QUICK.of().blocks == 10
-    assert QUICK.of(settings={"epochs": "3"}).epochs == 3
+    shorter = QUICK.of(settings={"epochs": "3"})
+    assert shorter.epochs == 3 and shorter.words.endswith("; here epochs is 3")
     with pytest.raises(ConfigError, match="unknown size"):
         find_size("quik")
 

@@ -80,7 +80,7 @@ def test_the_page_and_the_picture_stand_alone(code, folder):
     page = (folder / "study.md").read_text()
     assert page.startswith("# planted:broken=yes\n\n*Is what is there found?*")
     assert "6 runs failed, of: broken" in page and "![effects](study.svg)" in page
-    assert "Made by `holdfast study planted:broken=yes --size toy" in page
+    assert "Made by `holdfast study planted:broken=yes --size toy --blocks " in page
     picture = ElementTree.parse(folder / "study.svg").getroot()
     assert picture.tag.endswith("svg") and "Is what is there found?" in picture.get("aria-label")
 

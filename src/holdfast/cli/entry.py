@@ -26,6 +26,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast compare RUNS...        who is better, by how much, how surely, and at what cost
   holdfast report RUNS... -o FILE.html    the same as a page that opens offline
   holdfast study equivalence      weight anchors against distillation: the theory, measured
+  holdfast study hsd              a question to a method, answered by runs: ablation, replay, schedule ...
 
   holdfast learn MODEL --data SOURCE      make a model, or teach it new classes
   holdfast predict MODEL IMAGES...        the class of images

@@ -22,7 +22,7 @@ from holdfast.study import DESIGNS, STUDIES, build_study, shown
 from holdfast.study.engine import GRID, Answer, carry_out
 from holdfast.study.page import write
 from holdfast.study.shown import as_data, finite, terminal
-from holdfast.study.sizes import SIZES, find_size
+from holdfast.study.sizes import SIZES, Size, find_size
 
 OF_RUNS = (
     "size",
@@ -46,7 +46,7 @@ def study_command(arguments: list[str], console: Console) -> int:
         return _findings(options, console)
     if name not in DESIGNS:
         raise unknown("study", name, [*STUDIES, *DESIGNS])
-    return _runs(options, ["holdfast", "study", *arguments], console)
+    return _runs(options, console)
 
 
 def _reader() -> argparse.ArgumentParser:
@@ -99,7 +99,7 @@ def _findings(options: argparse.Namespace, console: Console) -> int:
     return 0 if holds else 1
 
 
-def _runs(options: argparse.Namespace, words: list[str], console: Console) -> int:
+def _runs(options: argparse.Namespace, console: Console) -> int:
     """A study that compares runs."""
     if options.seed is not None:
         raise ConfigError(
@@ -119,9 +119,16 @@ def _runs(options: argparse.Namespace, words: list[str], console: Console) -> in
         except KeyboardInterrupt as stop:
             text = "stopped; the same command goes on where it was."
             raise Stopped(text, getattr(stop, "by", 2)) from None
-    write(answer, out, " ".join(words))
+    write(answer, out, _command(options, size))
     _say(answer, out, bool(options.json), console)
     return 1 if answer.analysis.failed else 0
+
+
+def _command(options: argparse.Namespace, size: Size) -> str:
+    """What makes the same figures, on any machine: without folders, and with the number of blocks."""
+    words = ["holdfast", "study", options.name, "--size", size.name, "--blocks", f"{size.blocks}"]
+    words += ["--data", "PATH"] * bool(options.data)
+    return " ".join([*words, *(f"--set {text}" for text in options.set or ())])
 
 
 def _settings(texts: tuple[str, ...] | list[str]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def markdown(answer: Answer, command: str, picture: str = "study.svg") -> str:
     """A page: the question, the paragraph, the picture, the tables, and the command that made it."""
     analysis = answer.analysis
     lines = [f"# {answer.asked}", "", f"*{analysis.study.question}*", ""]
-    lines += [" ".join(paragraph(analysis, answer.size)), "", f"![effects]({picture})", ""]
+    lines += ["\n\n".join(paragraph(analysis, answer.size)), "", f"![effects]({picture})", ""]
     for heads, rows in (effect_table(analysis), arm_table(analysis), other_table(analysis)):
         escape = lambda text: printable(text).replace("|", "\\|")
         lines.append("| " + " | ".join(map(escape, heads)) + " |")

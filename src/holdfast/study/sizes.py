@@ -56,10 +56,11 @@ class Size:
                 f"below {2 / 2**blocks:.2g}; use --blocks {LEAST}, better 10."
             )
         stream = f"{self.stream}={data}" if data else self.stream
-        mixed = {**self.settings, **(settings or {})}
+        mixed, changed = {**self.settings, **(settings or {})}, settings or {}
         if int(mixed["epochs"]) < 1:
             raise ConfigError("a study needs at least one epoch of every task.")
-        return replace(self, blocks=blocks, stream=stream, settings=mixed)
+        words = self.words + "".join(f"; here {k} is {v}" for k, v in changed.items())
+        return replace(self, words=words, blocks=blocks, stream=stream, settings=mixed)
 
 
 SIZES = {
