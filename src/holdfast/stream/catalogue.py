@@ -90,17 +90,13 @@ def load(
         ConfigError: if the name is unknown or a number makes no sense.
         DataError: if the hub cannot be reached or the data set holds no labelled images.
     """
-    if "/" in name and name.split(":")[0] not in SOURCES:
-        return _hub(name, size, per_class, test_per_class, test_share, seed, strict, store)
-    entry, rest = SOURCES.find(name)
     options: dict[str, Any] = {
-        "size": size,
-        "test_share": test_share,
-        "seed": seed,
-        "strict": strict,
-        "store": store,
-    }
-    options |= {"per_class": per_class, "test_per_class": test_per_class}
+        "size": size, "test_share": test_share, "seed": seed, "strict": strict, "store": store,
+        "per_class": per_class, "test_per_class": test_per_class,
+    }  # fmt: skip
+    if "/" in name and name.split(":")[0] not in SOURCES:
+        return _hub(name, **options)
+    entry, rest = SOURCES.find(name)
     takes = _takes(entry.value, options)
     if size is not None and "size" not in takes:
         raise ConfigError(f"the images of {entry.name} have one size: leave --size out.")
@@ -124,16 +120,13 @@ def _hub(
     size: int | None = None,
     per_class: int | None = None,
     test_per_class: int | None = None,
-    test_share: float = 0.2,
-    seed: int = 0,
-    strict: bool = False,
-    store: PixelStore | None = None,
+    **how: Any,
 ) -> Source:
     """A data set of the hub, of which only the images that are wanted are decoded."""
     arrays.positive(size=size, per_class=per_class, test_per_class=test_per_class)
     sides = hub.read_hub(hub.NAMES.get(name, name))
     counts = (per_class, test_per_class)
-    return _decoded(name, sides, size, counts, test_share, seed, strict, store)
+    return _decoded(name, sides, size, counts, **how)
 
 
 @register("cifar10")
@@ -256,10 +249,10 @@ def _decoded(
     sides: Sides,
     size: int | None,
     counts: tuple[int | None, int | None],
-    test_share: float,
-    seed: int,
-    strict: bool,
-    store: PixelStore | None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    strict: bool = False,
+    store: PixelStore | None = None,
 ) -> Source:
     """A source of the pictures that are wanted; no other is decoded."""
     parts = [side for side in sides if side is not None]
