@@ -21,7 +21,7 @@ from holdfast.metrics.radius import gradient_gap, quadratic_radius, stationarity
 from holdfast.stream.task import Stream
 
 ROWS = 64  # training rows of a task that a loss is taken over
-PROBES = 6  # random vectors for a trace
+PROBES = 4  # random vectors for a trace
 ENERGY = 0.9  # of an update, that its basis reaches
 TOLERANCE = 0.5  # by which the quadratic may err
 OF_MOVE = ("moved_over_radius", "linear_term", "anchor_gap")
@@ -42,7 +42,7 @@ class Trail:
     update: State | None = None
 
 
-def weights(moment: Moment, stream: Stream, trail: Trail, seed: int) -> Values:
+def weight_figures(moment: Moment, stream: Stream, trail: Trail, seed: int) -> Values:
     """All figures of the weights (docs/theory.md, section 15.6)."""
     likelihood, task = likelihood_of(moment.method), stream[moment.task]
     if moment.method is not None and not moment.method.trains(moment.task):
