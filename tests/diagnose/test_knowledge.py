@@ -8,7 +8,7 @@ from holdfast.core.rows import Rows
 from holdfast.diagnose.knowledge import knows, moved, probe
 from holdfast.diagnose.moment import PAST, Moment, Says
 from holdfast.diagnose.representation import between, collapse, dimensions
-from holdfast.diagnose.spoken import kept
+from holdfast.diagnose.spoken import kept, sentences
 from holdfast.diagnose.watched import Watched
 from holdfast.learner import Learner
 from holdfast.metrics import rotated
