@@ -181,7 +181,7 @@ def test_one_class_a_task_leaves_reasons_and_no_error():
     rows = [t.train for t in stream], [t.test for t in stream]
     x, y, tx, ty = (torch.cat([getattr(r, n) for r in side]) for side in rows for n in ("x", "y"))
     one = class_incremental(Source("one", x, y, tx, ty, stream.names), None, (1,) * 6)
-    some = diagnose(a_run("lwf", one))
+    some = diagnose(a_run("finetune", one))
     first = some.tasks[0]
     assert first.reasons["nc1"] == "it takes two classes, and there is one"
     assert some.tasks[-1].reasons["confusion_new"] == "the task has one class"
