@@ -46,8 +46,7 @@ def open_source(
         stream: see `load`; with ``data``, what to call it.
         data: parquet files or a folder of images, see `from_path`; None loads ``stream``.
         size: the side to which images are resized.
-        per_class: how many train images of a class to keep.
-        test_per_class: how many test images of a class to keep.
+        per_class, test_per_class: how many images of a class to keep, to train and to test on.
         seed: chooses what is kept, and what is held out where there is no test set.
         strict: refuse images that cannot be read, in place of skipping them.
         store: takes the pixels of images that would not fit into memory.
@@ -79,8 +78,7 @@ def load(
         name: a registered name, perhaps with settings, or that of a Hugging Face dataset of
             labelled images (it has a ``/``).
         size: the side to which images are resized.
-        per_class: how many train images of a class to keep.
-        test_per_class: how many test images of a class to keep.
+        per_class, test_per_class: how many images of a class to keep, to train and to test on.
         test_share: what part to hold out where the data set has no test set.
         seed: chooses what is kept and held out.
         strict: refuse images that cannot be read, in place of skipping them.
@@ -125,8 +123,7 @@ def _hub(
     """A data set of the hub, of which only the images that are wanted are decoded."""
     arrays.positive(size=size, per_class=per_class, test_per_class=test_per_class)
     sides = hub.read_hub(hub.NAMES.get(name, name))
-    counts = (per_class, test_per_class)
-    return _decoded(name, sides, size, counts, **how)
+    return _decoded(name, sides, size, (per_class, test_per_class), **how)
 
 
 @register("cifar10")
@@ -167,8 +164,7 @@ def from_path(
     Args:
         path: the file or folder.
         size: the side to which images are resized.
-        per_class: how many train images of a class to keep; the others are never decoded.
-        test_per_class: how many test images of a class to keep.
+        per_class, test_per_class: how many images of a class to keep; the others are never decoded.
         test_share: what part of each class to hold out where there is no test set.
         seed: chooses what is kept and held out.
         strict: refuse what would be skipped, in place of listing it.
