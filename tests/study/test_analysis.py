@@ -149,6 +149,14 @@ def test_a_focal_weight_near_one_is_arithmetic(weight, words):
     assert any(words in s and f"{weight:.3f}" in s for s in focal_words(analyse(study, values)))
 
 
+def test_the_slope_of_a_focal_weight_is_said_apart():
+    study = build_study("ablation", QUICK)
+    lengths = {"matched: plain pairs, x": 2.0, "matched: focal pairs, x": 2.5}
+    some = focal_words(analyse(study, figures(study, 0), gradients=lengths))
+    assert "the gradient at the first step 25 % longer" in some[-1]
+    assert not any("gradient" in s for s in focal_words(analyse(study, figures(study, 0))))
+
+
 # the share of memory
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from holdfast.study.analysis import Analysis
 
 HARDLY = 0.95  # a mean weight above it changes next to nothing
+PLAIN, FOCAL = "plain pairs", "focal pairs"  # arms of the ablation that differ in the weight alone
 
 
 def focal_words(analysis: Analysis) -> Sequence[str]:
@@ -31,8 +33,30 @@ def focal_words(analysis: Analysis) -> Sequence[str]:
         weight = f"The mean focal weight of {what} is {number(least, 3)} at the least ({name})"
         if least > HARDLY:
             sentences.append(
-                f"{weight}, above {HARDLY:g}: that this weight has no effect is arithmetic, not a finding."
+                f"{weight}, above {HARDLY:g}: that it leaves the loss as it is is arithmetic, not a finding."
             )
         else:
             sentences.append(f"{weight}: it changes the loss by more than a twentieth.")
-    return sentences
+    return [*sentences, *_slope(analysis)]
+
+
+def _slope(analysis: Analysis) -> list[str]:
+    """How much longer or shorter the focus makes the gradient: the weight has a slope of its own.
+
+    With f(l) = (1 - e^l)^gamma l the slope is (1 - p)^gamma - gamma p (1 - p)^(gamma - 1) log p, whose
+    second part is not small where p is.
+    """
+    lengths = analysis.gradients
+    ratios = [
+        lengths[name.replace(PLAIN, FOCAL)] / length
+        for name, length in lengths.items()
+        if PLAIN in name and lengths.get(name.replace(PLAIN, FOCAL)) and length
+    ]
+    if not ratios:
+        return []
+    change = 100 * (math.exp(sum(map(math.log, ratios)) / len(ratios)) - 1)
+    word = "longer" if change > 0 else "shorter"
+    return [
+        "The weight is not held constant in the slope: on pairs it makes the gradient at the first step "
+        f"{number(abs(change), 0)} % {word}, which the matched arms take away."
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
@@ -88,19 +89,30 @@ def terminal(answer: Answer) -> Group:
     """Tables, and what they say."""
     analysis = answer.analysis
     parts: list[RenderableType] = [Text(analysis.study.question, "bold cyan"), Text()]
-    for heads, rows in (arm_table(analysis), effect_table(analysis), other_table(analysis)):
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-        for i, head in enumerate(heads):
-            words = i == 0 or head == "verdict"
-            table.add_column(
-                head.replace(", ", "\n"), justify="left" if words else "right", overflow="fold",
-                no_wrap=False, min_width=12 if i == 0 else None, vertical="top",
-            )  # fmt: skip
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        parts += [table, Text()]
+    heads, rows = arm_table(analysis)
+    for columns in (range(4), (0, *range(4, len(heads)))):
+        picked = [[row[i] for i in columns] for row in rows]
+        parts += [_grid([heads[i] for i in columns], picked), Text()]
+    for heads, rows in (effect_table(analysis), other_table(analysis)):
+        parts += [_grid(heads, rows), Text()]
     parts += [Text(" ".join(paragraph(analysis, answer.size))), Text(), Text(LEGEND, "dim")]
     return Group(*parts)
+
+
+def _grid(heads: list[str], rows: Rows) -> Table:
+    """A table whose numbers stay whole and whose names may be cut into lines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    longest = max((len(row[0]) for row in rows), default=1)
+    for i, head in enumerate(heads):
+        words = i == 0 or head == "verdict"
+        table.add_column(
+            head if words else textwrap.fill(head, 12), justify="left" if words else "right",
+            overflow="fold", no_wrap=not words, min_width=min(longest, 20) if i == 0 else None,
+            vertical="bottom" if i else "top",
+        )  # fmt: skip
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
 
 
 def markdown(answer: Answer, command: str, picture: str = "study.svg") -> str:
