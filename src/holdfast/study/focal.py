@@ -33,7 +33,7 @@ def focal_words(analysis: Analysis) -> Sequence[str]:
         weight = f"The mean focal weight of {what} is {number(least, 3)} at the least ({name})"
         if least > HARDLY:
             sentences.append(
-                f"{weight}, above {HARDLY:g}: that it leaves the loss as it is is arithmetic, not a finding."
+                f"{weight}, above {HARDLY:g}: that it hardly changes the loss is arithmetic, not a finding."
             )
         else:
             sentences.append(f"{weight}: it changes the loss by more than a twentieth.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -90,13 +91,27 @@ def terminal(answer: Answer) -> Group:
     analysis = answer.analysis
     parts: list[RenderableType] = [Text(analysis.study.question, "bold cyan"), Text()]
     heads, rows = arm_table(analysis)
-    for columns in (range(4), (0, *range(4, len(heads)))):
-        picked = [[row[i] for i in columns] for row in rows]
-        parts += [_grid([heads[i] for i in columns], picked), Text()]
-    for heads, rows in (effect_table(analysis), other_table(analysis)):
-        parts += [_grid(heads, rows), Text()]
+    parts += _pieces(heads, rows, [range(1, 4), *_fours(4, len(heads))])
+    parts += [_grid(*effect_table(analysis)), Text()]
+    heads, rows = other_table(analysis)
+    parts += _pieces(heads, rows, _fours(1, len(heads)))
     parts += [Text(" ".join(paragraph(analysis, answer.size))), Text(), Text(LEGEND, "dim")]
     return Group(*parts)
+
+
+def _fours(start: int, end: int) -> list[range]:
+    """Columns, four at a time."""
+    return [range(k, min(k + 4, end)) for k in range(start, end, 4)]
+
+
+def _pieces(heads: list[str], rows: Rows, pieces: Sequence[range]) -> list[RenderableType]:
+    """Tables of some columns each, all with the names."""
+    parts: list[RenderableType] = []
+    for piece in pieces:
+        columns = (0, *piece)
+        picked = [[row[i] for i in columns] for row in rows]
+        parts += [_grid([heads[i] for i in columns], picked), Text()]
+    return parts
 
 
 def _grid(heads: list[str], rows: Rows) -> Table:
@@ -108,7 +123,7 @@ def _grid(heads: list[str], rows: Rows) -> Table:
         table.add_column(
             head if words else textwrap.fill(head, 12), justify="left" if words else "right",
             overflow="fold", no_wrap=not words, min_width=min(longest, 20) if i == 0 else None,
-            vertical="bottom" if i else "top",
+            vertical="top",
         )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
