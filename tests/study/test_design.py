@@ -145,6 +145,13 @@ def test_too_few_blocks_are_refused_in_a_sentence():
         find_size("quik")
 
 
+@pytest.mark.parametrize("name", ["quick", "desk"])
+def test_the_words_of_a_size_are_its_numbers(name):
+    size = find_size(name)
+    assert f"{size.per_class} images a class" in size.words
+    assert name == "desk" or f"{size.epochs} epochs a task" in size.words
+
+
 def test_a_matched_arm_takes_the_factor_between_the_lengths():
     arm = Arm("a", parameters={"tau": 0.5}, match=Match("scale", "b"))
     lengths = {"a": 0.5, "b": 2.0}

@@ -81,7 +81,7 @@ SIZES = {
         "desk", "CIFAR-10, 500 images a class, 5 tasks of 2 classes, half the length of the preset desk; "
         "6 blocks by default, because a run takes minutes",
         "cifar10", "desk", LEAST,
-        {"epochs": 12, "first_epochs": 25, "lr": 0.03},
+        {"epochs": 12, "first_epochs": 25, "lr": 0.03}, 500,
     ),
 }  # fmt: skip
 
