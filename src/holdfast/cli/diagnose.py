@@ -99,7 +99,7 @@ def stream_of(folder: Path, result: Any, data: Path | None) -> Stream:
             f"the run in {folder} names its data by {min(options.keys() - known)}, which this version does "
             "not know: update holdfast."
         )
-    values = dict(options) | ({"data": data} if data is not None else {})
+    values: dict[str, Any] = dict(options) | ({"data": data} if data is not None else {})
     if values.get("data"):
         values["data"] = Path(values["data"])
     if not values.get("tasks") and not values.get("classes_per_task"):

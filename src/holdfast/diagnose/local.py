@@ -36,8 +36,9 @@ def likelihood_of(method: Method | None) -> Likelihood | None:
         return HeadSoftmax()
     if method.frame is None:
         return None
-    tau = next((t.tau for t in method.terms if isinstance(getattr(t, "tau", None), float)), 0.1)
-    return FrameSoftmax(method.frame, float(tau))
+    temperatures = [getattr(term, "tau", None) for term in method.terms]
+    tau = next((tau for tau in temperatures if isinstance(tau, float)), 0.1)
+    return FrameSoftmax(method.frame, tau)
 
 
 def with_weights(learner: Learner, state: State) -> Learner:

@@ -106,7 +106,8 @@ def quadratic_radius(
         error = in_float64(slope(r * unit)) - start - r * bend
         return bool(error.norm() <= tolerance * r * bend.norm())
 
-    grid = torch.logspace(*(math.log10(r) for r in reach), points, dtype=torch.float64).tolist()
+    low, high = (math.log10(r) for r in reach)
+    grid = torch.logspace(low, high, points, dtype=torch.float64).tolist()
     last = next((place for place in reversed(range(points)) if holds(grid[place])), -1)
     if last == points - 1:
         return math.inf
