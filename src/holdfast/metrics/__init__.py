@@ -4,6 +4,7 @@ from holdfast.metrics.accuracy import Accuracy, accuracies, right_task
 from holdfast.metrics.calibration import (
     adaptive_ece,
     brier,
+    calibration_figures,
     ece_floor,
     expected_calibration_error,
     fit_temperature,
@@ -17,14 +18,23 @@ from holdfast.metrics.conformal import (
     mean_size,
     next_alpha,
 )
-from holdfast.metrics.openset import auroc, fpr_at_known95, fpr_at_unknown95
+from holdfast.metrics.openset import (
+    auroc,
+    average_precision,
+    fpr_at_known95,
+    fpr_at_unknown95,
+    openset_figures,
+    oscr,
+)
 
 __all__ = [
     "Accuracy",
     "accuracies",
     "adaptive_ece",
     "auroc",
+    "average_precision",
     "brier",
+    "calibration_figures",
     "class_thresholds",
     "conformal_sets",
     "conformal_threshold",
@@ -37,5 +47,7 @@ __all__ = [
     "mean_size",
     "next_alpha",
     "nll",
+    "openset_figures",
+    "oscr",
     "right_task",
 ]
