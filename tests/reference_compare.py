@@ -71,3 +71,26 @@ def average(R, weights):
         pairs = list(zip(weights[: i + 1], row))
         seen.append(sum(w * v for w, v in pairs) / sum(w for w, _ in pairs))
     return sum(seen) / len(seen)
+
+
+def average_by_classes(R, weights, tasks):
+    """After each task over what was seen, each step counted once for every class it brought."""
+    steps, seen = [], set()
+    for i, row in enumerate(R):
+        value = sum(w * v for w, v in zip(weights, row)) / sum(weights[: i + 1])
+        steps += [value for _ in set(tasks[i]) - seen]
+        seen |= set(tasks[i])
+    return sum(steps) / len(steps)
+
+
+def forgetting_of_recurring(R, weights, variant, tasks):
+    """A task counts from the last time that one of its classes came; what came last is not yet forgotten."""
+    last, parts = len(R) - 1, []
+    for j, classes in enumerate(tasks):
+        again = max(i for i in range(len(tasks)) if set(tasks[i]) & set(classes))
+        if again == last:
+            continue
+        rows = {"first": [again], "max_before": range(again, last)}
+        rows = rows.get(variant, range(again, last + 1))
+        parts.append((weights[j], max(R[i][j] for i in rows) - R[last][j]))
+    return sum(w * f for w, f in parts) / sum(w for w, _ in parts)

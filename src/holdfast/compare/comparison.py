@@ -116,7 +116,7 @@ def compare(
     for name in (*([baseline] if baseline else []), *(n for pair in contrasts for n in pair)):
         if name not in names:
             raise unknown("method of these runs", name, names)
-    view = _View(metric, margin, weighting, forgetting)
+    view = _View(metric, margin, weighting, forgetting, joints(cells))
     tables = [_table(group, baseline, contrasts, view) for group in groups]
     notes = [*notes, *why_apart(groups), *over_streams(tables, metric)]
     return Comparison(metric, weighting, forgetting, margin, tables, notes)
@@ -130,6 +130,7 @@ class _View:
     margin: float
     weighting: Weighting
     forgetting: Variant
+    joints: Mapping[tuple[str, ...], Cell] = field(default_factory=dict)
 
     def values(self, lane: Lane) -> dict[tuple[int, str], float]:
         """The metric of every block, as it is shown."""
@@ -137,7 +138,23 @@ class _View:
         return {b: scale * self.figures(c)[self.metric] for b, c in lane.cells.items()}
 
     def figures(self, cell: Cell) -> dict[str, float]:
-        return figures_of(cell, self.weighting, self.forgetting)
+        joint = self.joints.get(_upper(cell))
+        return figures_of(cell, self.weighting, self.forgetting, joint)
+
+
+def joints(cells: Sequence[Cell]) -> dict[tuple[str, ...], Cell]:
+    """The joint runs among cells, by data, split, backbone and block; none where they are ambiguous."""
+    output: dict[tuple[str, ...], Cell] = {}
+    twice = set()
+    for cell in cells:
+        if cell.recipe == "joint" and output.setdefault(_upper(cell), cell) is not cell:
+            twice.add(_upper(cell))
+    return {key: cell for key, cell in output.items() if key not in twice}
+
+
+def _upper(cell: Cell) -> tuple[str, ...]:
+    """What a run and its upper bound have alike: they differ in what is stored."""
+    return (*(cell.place[name] for name in ("data", "split", "backbone")), str(cell.seed), cell.order)
 
 
 def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], view: _View) -> Table:
