@@ -60,7 +60,7 @@ def test_other_scenarios_have_no_class_that_comes_again(tmp_path):
     assert math.isnan(figures_of(all_again)["forgetting"])
 
 
-def test_intransigence_is_to_the_joint_run_of_the_same_block(tmp_path):
+def test_intransigence_is_to_the_joint_run_of_the_same_block(tmp_path, capsys):
     for seed in range(2):
         write(tmp_path / f"l{seed}", result("lwf", seed, last=[0.5, 0.5, 0.4 + 0.1 * seed]))
         data = result("joint", seed, last=[0.8, 0.8, 0.95])
@@ -74,6 +74,8 @@ def test_intransigence_is_to_the_joint_run_of_the_same_block(tmp_path):
     expected = ((0.95 - 0.4) * 30 + (0.95 - 0.5) * 30) / 60 / 2
     assert rows["lwf"].figures["intransigence"] == pytest.approx(expected)
     assert rows["joint"].figures["intransigence"] == 0
+    assert main(["compare", str(tmp_path)]) == 0
+    assert "to the joint run of the same seed and order" in " ".join(capsys.readouterr().out.split())
 
 
 def test_belief_is_of_the_end_and_the_unknown_of_every_task_before_it(tmp_path):

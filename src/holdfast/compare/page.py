@@ -15,6 +15,7 @@ from holdfast.compare import shown
 from holdfast.compare.charts import Line, Mark, cost_chart, forest_chart, lines_chart, pareto
 from holdfast.compare.comparison import Comparison, Row, Table
 from holdfast.compare.contrast import over_blocks
+from holdfast.compare.diagnosed import by_method
 from holdfast.compare.figures import FIGURES, figures_of
 from holdfast.compare.groups import Lane
 from holdfast.compare.run_page import captioned, run_panel
@@ -54,15 +55,21 @@ def page_of(comparison: Comparison, heading: str = "Comparison") -> str:
 def _section(comparison: Comparison, one: Table) -> Iterator[str]:
     """One set of runs that may be compared."""
     yield f"<section><h2>{safe(shown.title(one))}</h2>"
-    names = shown.known(one, (*shown.FURTHER, *shown.COSTS))
+    names = shown.known(one, shown.COSTS)
     rows = [[*_cells(row), *_further(row, names)[1:]] for row in one.rows]
     heads = [*shown.heads(comparison), *shown.further_heads(names)[1:]]
     yield sortable("Methods, the best first; click a head to sort", heads, rows)
-    if names := shown.known(one, shown.TRUST):
-        rows = [_further(row, names) for row in one.rows]
-        words = "How far probabilities can be believed, and whether the unknown is told"
-        yield sortable(words, shown.further_heads(names), rows)
-    yield "".join(f"<p>{safe(words)}</p>" for words in shown.legend(comparison, one))
+    for words, group in (
+        ("Further accuracies, and the expected calibration error", shown.FURTHER),
+        ("How far probabilities can be believed, and whether the unknown is told", shown.TRUST),
+    ):
+        if names := shown.known(one, group):
+            rows = [_further(row, names) for row in one.rows]
+            yield sortable(words, shown.further_heads(names), rows)
+    if diagnosed := by_method(one):
+        yield sortable("Diagnostics after the last task, the mean over runs", *diagnosed)
+    words = "".join(f"<li>{safe(line)}</li>" for line in shown.legend(comparison, one))
+    yield f'<ul class="plain legend">{words}</ul>'
     named = [c for c in one.contrasts if c.b != one.baseline]
     if named:
         lines = [[safe(f"{c.a} − {c.b}"), safe(shown.difference(c)), safe(shown.chance(c.p_holm)),

@@ -211,7 +211,7 @@ def _trust(table: Table) -> list[str]:
             "Unknown are classes of later tasks, on average over the tasks before the last; a score that "
             f"tells nothing has AUROC 50 and AUPR {number(100 * max(share))}."
         )
-    if "intransigence" in names:
+    if known(table, ("intransigence",)):
         lines.append("Intransigence is to the joint run of the same seed and order.")
     return lines
 
