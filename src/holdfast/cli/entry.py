@@ -35,7 +35,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast rename | merge | split | diff | prune | import MODEL    classes and versions as data
 
   holdfast recipes | readouts | sources | views | backbones | memories | schedules
-           | divergences | curvatures | studies     what there is, a line each
+           | divergences | curvatures | logs | studies     what there is, a line each
 
   --json              one object on standard output; predict writes one a line
   --import MODULE     before or after any command: parts of your own (a module, or a .py file)
@@ -75,6 +75,7 @@ ROOMS = (
     "memory",
     "readout",
     "recipes",
+    "log",
     "study",
 )
 

@@ -76,6 +76,8 @@ class RunOptions:
         overwrite: replace the folder of an earlier run.
         resume: go on with a run that was stopped, from the end of its last kept epoch; without
             --out, the newest one that these flags would have named.
+        log: where figures go while the run learns, beside its folder: tensorboard, mlflow, wandb or your
+            own, with commas between and perhaps settings: tensorboard,mlflow:experiment=mine.
         json: the content of result.json, and the folder, on standard output; all else goes to standard
             error.
         quiet: print nothing but errors.
@@ -91,6 +93,7 @@ class RunOptions:
     out: Path | None = None
     overwrite: bool = False
     resume: bool = False
+    log: str = ""
     json: bool = False
     quiet: bool = False
 

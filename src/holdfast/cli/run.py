@@ -12,6 +12,7 @@ from signal import SIGINT
 from rich.console import Console
 
 from holdfast.cli.flags import RunFlags, parse_run
+from holdfast.cli.logging import followed
 from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
@@ -21,6 +22,7 @@ from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.grammar import coerce
 from holdfast.core.text import json_text
+from holdfast.log.sink import ready
 from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.report import Watch, progress_mode, summary
@@ -42,6 +44,8 @@ def run_command(arguments: list[str], console: Console) -> int:
     preset = _preset(words)
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
+    if flags.run.log:
+        ready(flags.run.log)
     # with --json, what a person reads goes where errors go
     console = Terminal(stderr=True, highlight=False) if flags.run.json else console
     data = open_data(flags.stream)
@@ -174,10 +178,15 @@ def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> N
     training = work.continual.setup.training
     epochs = [training.epochs_of(task.index) for task in work.stream]
     mode = progress_mode(console, run.quiet)
-    with Interrupt(Console(stderr=True)) as interrupt, Watch(mode, console, epochs) as watch:
+    with (
+        Interrupt(Console(stderr=True)) as interrupt,
+        Watch(mode, console, epochs) as watch,
+        followed(work, folder, run.log, epochs) as logs,
+    ):
         for event in work.events():
             folder(event)
             watch(event)
+            logs(event)
             if work.result.status == "complete":
                 return
             folder.keep(work.state, must=interrupt.asked or isinstance(event, TaskDone))
