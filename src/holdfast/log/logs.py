@@ -19,7 +19,7 @@ class Logs:
     """Gives the events of a run to sinks.
 
         >>> from holdfast.log import Logs
-        >>> logs = Logs("tensorboard", "runs/mine", "mine")
+        >>> logs = Logs("tensorboard", "runs/mine", "mine")  # doctest: +SKIP
         >>> result = run(method, stream, watch=logs)  # doctest: +SKIP
 
     Args:
