@@ -84,7 +84,7 @@ def average_by_classes(R, weights, tasks):
 
 
 def forgetting_of_recurring(R, weights, variant, tasks):
-    """A task counts from the last time that one of its classes came; what came last is not yet forgotten."""
+    """A task counts from the last time that one of its classes came; what came last is not forgotten."""
     last, parts = len(R) - 1, []
     for j, classes in enumerate(tasks):
         again = max(i for i in range(len(tasks)) if set(tasks[i]) & set(classes))

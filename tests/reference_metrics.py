@@ -1,5 +1,6 @@
 """The metrics again, slowly: loops over rows, pairs and bins in plain Python."""
 
+import itertools
 import math
 
 
@@ -71,7 +72,7 @@ def oscr(known, right, unknown):
         accepted = sum(u <= t for u in unknown) / len(unknown)
         correct = sum(k <= t and bool(ok) for k, ok in zip(known, right, strict=True)) / len(known)
         points.append((accepted, correct))
-    return math.fsum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(points, points[1:]))
+    return math.fsum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
 
 
 def average_precision(known, unknown):

@@ -1,4 +1,4 @@
-"""Figures of one run beyond its last row: uneven and recurring tasks, the joint bound, belief, the unknown."""
+"""Figures of one run beyond its last row: uneven and recurring tasks, the joint bound, belief."""
 
 import math
 
@@ -68,14 +68,18 @@ def test_intransigence_is_to_the_joint_run_of_the_same_block(tmp_path, capsys):
         write(tmp_path / f"j{seed}", data)
     write(tmp_path / "alone", result("lwf", 2))
     rows = {row.name: row for t in compare(read_runs([tmp_path])[0]).tables for row in t.rows}
-    assert math.isnan(rows["lwf"].figures["intransigence"])  # of one of its blocks there is no joint run
+    assert math.isnan(
+        rows["lwf"].figures["intransigence"]
+    )  # of one of its blocks there is no joint run
     (tmp_path / "alone" / "result.json").unlink()
     rows = {row.name: row for t in compare(read_runs([tmp_path])[0]).tables for row in t.rows}
     expected = ((0.95 - 0.4) * 30 + (0.95 - 0.5) * 30) / 60 / 2
     assert rows["lwf"].figures["intransigence"] == pytest.approx(expected)
     assert rows["joint"].figures["intransigence"] == 0
     assert main(["compare", str(tmp_path)]) == 0
-    assert "to the joint run of the same seed and order" in " ".join(capsys.readouterr().out.split())
+    assert "to the joint run of the same seed and order" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_belief_is_of_the_end_and_the_unknown_of_every_task_before_it(tmp_path):
@@ -99,5 +103,8 @@ def test_they_are_columns_where_a_run_has_them_and_can_be_compared(tmp_path, cap
     assert "AUPR 50.0" in out and "'floor' is" in out
     assert main(["compare", str(tmp_path), "--format", "markdown"]) == 0
     out = capsys.readouterr().out
-    assert "| lwf | 3.0 | 20.0 | 30.0 | 10.0 | 1.50 | 0.750 | 80.0 | 60.0 | 90.0 | 80.0 | 40.0 |" in out
+    assert (
+        "| lwf | 3.0 | 20.0 | 30.0 | 10.0 | 1.50 | 0.750 | 80.0 | 60.0 | 90.0 | 80.0 | 40.0 |"
+        in out
+    )
     assert "| finetune | – | – |" in out

@@ -168,7 +168,9 @@ def opened(tmp_path_factory):
         yield page
 
 
-NAMES = "[...document.querySelector('.sort').querySelectorAll('tbody th')].map(th => th.textContent)"
+NAMES = (
+    "[...document.querySelector('.sort').querySelectorAll('tbody th')].map(th => th.textContent)"
+)
 
 
 def test_sorting_and_switching_work_and_nothing_is_fetched(page, opened, tmp_path):

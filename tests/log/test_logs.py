@@ -75,7 +75,9 @@ def test_a_sink_is_told_every_epoch_and_every_task(tiny_stream, tmp_path, memory
 
 
 @pytest.mark.parametrize("moment", ["made", "scalars", "finish"])
-def test_a_sink_that_fails_is_said_once_and_never_stops_a_run(moment, tiny_stream, tmp_path, memory):
+def test_a_sink_that_fails_is_said_once_and_never_stops_a_run(
+    moment, tiny_stream, tmp_path, memory
+):
     words = []
     alone = learned(tiny_stream, "", tmp_path)
     both = learned(tiny_stream, f"memory:fail={moment},memory", tmp_path, tell=words.append)
@@ -236,7 +238,9 @@ def test_mlflow_is_handed_settings_and_figures_and_goes_on_in_the_same_run(monke
     stub(monkeypatch, "mlflow", MlflowClient=Client)
     stub(monkeypatch, "mlflow.entities", **pair)
     for _ in range(2):
-        logs = Logs("mlflow:experiment=mine", tmp_path, "a", {f"s{k}": "x" * 900 for k in range(150)})
+        logs = Logs(
+            "mlflow:experiment=mine", tmp_path, "a", {f"s{k}": "x" * 900 for k in range(150)}
+        )
         logs._every(lambda sink: sink.scalars(3, {"train/a, b": 0.5}))
         logs.finish("complete")
     names = [name for name, _, _ in calls]
@@ -253,7 +257,7 @@ def test_wandb_is_handed_settings_and_figures_and_goes_on_in_the_same_run(monkey
     calls = []
 
     class Handle:
-        id, summary = "w1", {}  # noqa: RUF012
+        id, summary = "w1", {}
 
         def log(self, values, step):
             calls.append((values, step))

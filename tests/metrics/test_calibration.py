@@ -204,7 +204,9 @@ def test_every_figure_is_of_all_rows_and_of_old_and_new_ones_apart():
     for side, rows in (("old", ~new), ("new", new)):
         assert figures[f"calibration_error_{side}"] == expected_calibration_error(p[rows], y[rows])
         assert figures[f"brier_{side}"] == brier(p[rows], y[rows])
-    parts = [figures[f"nll_{side}"] * float(rows.sum()) for side, rows in (("old", ~new), ("new", new))]
+    parts = [
+        figures[f"nll_{side}"] * float(rows.sum()) for side, rows in (("old", ~new), ("new", new))
+    ]
     assert sum(parts) / 90 == pytest.approx(figures["nll"])
 
 

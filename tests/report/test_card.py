@@ -51,7 +51,15 @@ def test_the_card_of_a_run_is_read_by_the_hub(runs, capsys):
 
 
 def test_further_runs_of_the_method_say_how_sure_its_figures_are(runs, capsys):
-    words = [runs / "lwf1", runs / "lwf0", runs / "lwf2", "--license", "apache-2.0", "--name", "mine"]
+    words = [
+        runs / "lwf1",
+        runs / "lwf0",
+        runs / "lwf2",
+        "--license",
+        "apache-2.0",
+        "--name",
+        "mine",
+    ]
     card, text = read(runs / "lwf1", capsys, *words)
     assert card.data.license == "apache-2.0" and card.data.model_name == "mine"
     assert "| 60.0 % |" in text and "60.0 ± 24.8 over 3 runs (95 % t interval)" in text
@@ -60,7 +68,10 @@ def test_further_runs_of_the_method_say_how_sure_its_figures_are(runs, capsys):
 
 def test_what_has_no_card_is_one_sentence(runs, capsys):
     for words, sentence in (
-        ([runs / "lwf0", runs / "si0"], "a card is of one method, and these runs are of 2: lwf, si"),
+        (
+            [runs / "lwf0", runs / "si0"],
+            "a card is of one method, and these runs are of 2: lwf, si",
+        ),
         ([runs], "is the folder of neither a run nor a model"),
         ([runs / "lwf0", "--version", "2"], "--version is of a model"),
         ([], "needs the folder of a run or of a model"),
@@ -86,7 +97,12 @@ def manifest(golden):
 def test_the_card_of_a_model_has_the_figures_of_its_golden_images():
     hub = pytest.importorskip("huggingface_hub")
     after = {"cat": [8, 10], "owl": [9, 10]}
-    golden = {"from": "golden images", "after": after, "calibration_error": 0.07, "calibration_floor": 0.05}
+    golden = {
+        "from": "golden images",
+        "after": after,
+        "calibration_error": 0.07,
+        "calibration_floor": 0.05,
+    }
     text = card_text(card_of_model(manifest(golden), "zoo"))
     card = hub.ModelCard(text)
     assert card.data.eval_results[0].metric_value == 0.85 and card.data.pipeline_tag

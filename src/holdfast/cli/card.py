@@ -1,4 +1,4 @@
-"""``holdfast card RUN... | MODEL``: a model card in the form of the Hugging Face hub, beside the weights."""
+"""``holdfast card RUN... | MODEL``: a model card as the Hugging Face hub has them, by the weights."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def card_command(arguments: list[str], console: Console) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(out, lambda to: to.write_text(text, "utf-8"))
     except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}): choose another --out.") from None
+        raise ConfigError(
+            f"{out} cannot be written ({error.strerror}): choose another --out."
+        ) from None
     console.print(f"written: {out}", markup=False, soft_wrap=True)
     return 0
 

@@ -12,10 +12,10 @@ from signal import SIGINT
 from rich.console import Console
 
 from holdfast.cli.flags import RunFlags, parse_run
-from holdfast.cli.logging import followed
 from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
+from holdfast.cli.logging import followed
 from holdfast.cli.options import RunOptions, StreamOptions
 from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory

@@ -154,7 +154,11 @@ def joints(cells: Sequence[Cell]) -> dict[tuple[str, ...], Cell]:
 
 def _upper(cell: Cell) -> tuple[str, ...]:
     """What a run and its upper bound have alike: they differ in what is stored."""
-    return (*(cell.place[name] for name in ("data", "split", "backbone")), str(cell.seed), cell.order)
+    return (
+        *(cell.place[name] for name in ("data", "split", "backbone")),
+        str(cell.seed),
+        cell.order,
+    )
 
 
 def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], view: _View) -> Table:

@@ -81,7 +81,9 @@ def _figures(seen: Diagnosis) -> str:
         about = seen.explain.get(name, {})
         way = about.get("better")
         better = WAYS.get(way, "") if isinstance(way, int) else str(way or "")
-        section = f' <span class="soft">({safe(about["section"])})</span>' if about.get("section") else ""
+        section = (
+            f' <span class="soft">({safe(about["section"])})</span>' if about.get("section") else ""
+        )
         cells = [safe(short_number(value)) for value in values]
         rows.append([safe(seen.title(name)) + section, *cells, course(values), safe(better)])
     return table("Diagnostics after each task", heads, rows)
@@ -93,9 +95,7 @@ def _undefined(seen: Diagnosis) -> Iterator[str]:
     for one in seen.tasks:
         for name, why in one.reasons.items():
             reasons.setdefault((seen.title(name), why), []).append(str(one.task + 1))
-    lines = [
-        f"{title}, after {', '.join(tasks)}: {why}" for (title, why), tasks in reasons.items()
-    ]
+    lines = [f"{title}, after {', '.join(tasks)}: {why}" for (title, why), tasks in reasons.items()]
     if lines:
         listed = "".join(f"<li>{safe(line)}</li>" for line in lines)
         yield more("What is not defined, and why", f'<ul class="plain">{listed}</ul>')

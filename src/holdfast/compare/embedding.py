@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from holdfast.compare.axes import short
 from holdfast.compare.charts import STYLES
@@ -35,8 +34,9 @@ def embedding_chart(drawn: Embedding, names: Sequence[str], task: int) -> str:
     parts += [_diamond(k, _name(k, names), place) for k, place in sorted(marks.items())]
     if len(by_class) <= NAMED:
         middles = {k: _middle(places) for k, places in by_class.items()} | marks
-        parts += _written({k: place for k, place in middles.items()}, names)
-    label = f"Embedding of {len(drawn.points)} watched rows of {len(by_class)} classes after task {task + 1}"
+        parts += _written(middles, names)
+    count = f"{len(drawn.points)} watched rows of {len(by_class)} classes"
+    label = f"Embedding of {count} after task {task + 1}"
     if drawn.explained == drawn.explained:
         label += f"; the plane shows {percent(drawn.explained)} % of the variance"
     frame = f'<rect x="0.5" y="0.5" width="{SIDE - 1}" height="{SIDE - 1}" class="frame"/>'
@@ -72,20 +72,27 @@ def _diamond(label: int, name: str, place: Point) -> str:
     return f'<path d="{path}" class="prototype s{label % STYLES}">{words}</path>'
 
 
-def _written(places: dict[int, Point], names: Sequence[str]) -> list[str]:
+def _written(places: Mapping[int, Point], names: Sequence[str]) -> list[str]:
     """Names beside their places, moved down where one would lie on another."""
-    parts, taken = [], []
+    parts: list[str] = []
+    taken: list[tuple[float, float, float]] = []  # left end, height, width
     for label, (x, y) in sorted(places.items(), key=lambda entry: entry[1][1]):
         text = short(_name(label, names), 14)
-        left = x > SIDE - 14 - 7 * len(text)
-        start, wide = (x - 10 - 7 * len(text) if left else x + 10), 7 * len(text)
-        for step in itertools.count():
-            low = y + 4 + 6 * step
-            if step > 20 or not any(abs(low - v) < 13 and u < start + wide and start < u + w for u, v, w in taken):
+        wide, left = 7.0 * len(text), x > SIDE - 14 - 7 * len(text)
+        start, low = x - 10 - wide if left else x + 10, y + 4
+        for _ in range(20):
+            if not any(_lies_on(start, low, wide, other) for other in taken):
                 break
+            low += 6
         taken.append((start, low, wide))
-        parts.append(write(x - 10 if left else x + 10, min(low, SIDE - 4), text, "name end" if left else "name"))
+        side = (x - 10, "name end") if left else (x + 10, "name")
+        parts.append(write(side[0], min(low, SIDE - 4), text, side[1]))
     return parts
+
+
+def _lies_on(start: float, low: float, wide: float, other: tuple[float, float, float]) -> bool:
+    left, height, width = other
+    return abs(low - height) < 13 and left < start + wide and start < left + width
 
 
 def _middle(places: Sequence[Point]) -> Point:

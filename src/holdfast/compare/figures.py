@@ -110,7 +110,10 @@ def figures_of(
         "right_task": right,
         "right_class": final / right if right else math.nan,
         "calibration_error": _number(cell.calibration_error),
-        **{name: _number(cell.by_task[-1].get(name)) if cell.by_task else math.nan for name in BELIEF},
+        **{
+            name: _number(cell.by_task[-1].get(name)) if cell.by_task else math.nan
+            for name in BELIEF
+        },
         **{name: _over_tasks(cell, name) for name in UNKNOWN},
         "images": cell.stored["images"],
         "bytes": cell.stored["bytes"],
@@ -163,6 +166,10 @@ def _forgetting(
     old = [j for j, at in enumerate(learned) if at < last]
     if not old:
         return math.nan
-    ends = {"first": lambda at: at + 1, "max_before": lambda at: last, "max_all": lambda at: last + 1}
+    ends = {
+        "first": lambda at: at + 1,
+        "max_before": lambda at: last,
+        "max_all": lambda at: last + 1,
+    }
     best = [float(R[learned[j] : ends[variant](learned[j]), j].max()) for j in old]
     return _mean(np.array(best) - R[last, old], weights[old])

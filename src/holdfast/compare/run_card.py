@@ -84,7 +84,9 @@ def _data(cell: Cell, classes: Sequence[str]) -> dict[str, str]:
     }
     for k, task in enumerate(about["tasks"]):
         names = [classes[c] for c in task if c < len(classes)]
-        facts[f"task {k + 1}"] = ", ".join(names[:20]) + f" and {len(names) - 20} more" * (len(names) > 20)
+        facts[f"task {k + 1}"] = ", ".join(names[:20]) + f" and {len(names) - 20} more" * (
+            len(names) > 20
+        )
     return facts
 
 
@@ -138,14 +140,16 @@ def _figures(row: Row, first: Cell) -> list[CardFigure]:
 
 def _limits(row: Row, cell: Cell) -> list[str]:
     lines = [
-        "It knows the classes above and no others; how well it tells others is its AUROC, where one is given.",
+        "It knows the classes above and no others; how well it tells others is its AUROC, where given.",
         f"Figures are of one order of the classes ({cell.order_name}) and this split; accuracy on old "
         "classes is lower than on those learned last, by the forgetting given.",
     ]
     if row.estimate.n < 2:
         lines.append("One run: what another seed or order would have given is not known.")
     elif row.estimate.n < 5:
-        lines.append(f"{row.estimate.n} runs are few: intervals over them are wide for that reason.")
+        lines.append(
+            f"{row.estimate.n} runs are few: intervals over them are wide for that reason."
+        )
     if cell.trials is None:
         lines.append("Nothing says whether its settings were tuned, or on which data.")
     error = figures_of(cell)["calibration_error"]

@@ -10,4 +10,14 @@ from holdfast.log.sink import LOGS, About, Sink, ready, register
 from holdfast.log.tensorboard import TensorBoard
 from holdfast.log.wandb import WeightsAndBiases
 
-__all__ = ["LOGS", "About", "Logs", "MLflow", "Sink", "TensorBoard", "WeightsAndBiases", "ready", "register"]
+__all__ = [
+    "LOGS",
+    "About",
+    "Logs",
+    "MLflow",
+    "Sink",
+    "TensorBoard",
+    "WeightsAndBiases",
+    "ready",
+    "register",
+]

@@ -26,7 +26,7 @@ def card_of_model(manifest: Manifest, name: str, license: str | None = None) -> 
     return Card(
         name,
         f"Version {manifest.version} of a classifier of {len(classes)} classes that learned them in "
-        f"{len(set(entry['version'] for entry in manifest.classes))} updates by {blueprint['recipe']}, "
+        f"{len({entry['version'] for entry in manifest.classes})} updates by {blueprint['recipe']}, "
         "each from the data of its update.",
         {
             "What it was trained on": {
@@ -80,14 +80,20 @@ def _figures(golden: Mapping[str, Any]) -> list[CardFigure]:
     output = [CardFigure("accuracy, Class-IL", f"{100 * share:.1f} %", certainty, share)]
     if golden.get("calibration_error") is not None:
         floor = golden.get("calibration_floor")
-        words = f"a calibrated model of so few would show {100 * floor:.1f}" if floor is not None else ""
+        words = (
+            f"a calibrated model of so few would show {100 * floor:.1f}"
+            if floor is not None
+            else ""
+        )
         error = f"{100 * golden['calibration_error']:.1f} points"
         output.append(CardFigure("expected calibration error", error, words))
     return output
 
 
 def _limits(golden: Mapping[str, Any], classes: list[str]) -> list[str]:
-    lines = ["It knows the classes above and no others; strange inputs are called unknown where asked."]
+    lines = [
+        "It knows the classes above and no others; strange inputs are called unknown where asked."
+    ]
     measured = golden.get("after", {})
     if missing := [name for name in classes if name not in measured]:
         few = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)

@@ -63,14 +63,24 @@ class Card:
 
 def card_text(card: Card) -> str:
     """The whole README.md."""
-    lines = ["---", metadata(card).strip(), "---", "", f"# {plain(card.name)}", "", plain(card.summary)]
+    lines = [
+        "---",
+        metadata(card).strip(),
+        "---",
+        "",
+        f"# {plain(card.name)}",
+        "",
+        plain(card.summary),
+    ]
     for title, facts in card.facts.items():
         lines += ["", f"## {plain(title)}", ""]
         lines += [f"- {plain(name)}: {plain(value)}" for name, value in facts.items()]
     lines += ["", "## Figures", "", f"Measured on {plain(card.measured_on)}.", ""]
     if card.figures:
         lines += ["| figure | value | how well it is known |", "|---|---:|---|"]
-        lines += [f"| {plain(f.name)} | {plain(f.value)} | {plain(f.certainty)} |" for f in card.figures]
+        lines += [
+            f"| {plain(f.name)} | {plain(f.value)} | {plain(f.certainty)} |" for f in card.figures
+        ]
     else:
         lines.append("Nothing was measured.")
     lines += ["", "## How to load it"]

@@ -31,7 +31,12 @@ def check_sink(maker: str | Callable[..., Sink]) -> None:
         AssertionError: naming the law that does not hold.
     """
     with tempfile.TemporaryDirectory() as place, global_chance_untouched("a log"):
-        settings = {"setup.training.lr": 0.1, "method.name": "lwf", "none": None, "long": "x" * 2000}
+        settings = {
+            "setup.training.lr": 0.1,
+            "method.name": "lwf",
+            "none": None,
+            "long": "x" * 2000,
+        }
         about = About("a run", Path(place) / "run", settings)
         for status, first in (("stopped: by hand", 0), ("complete", 2)):
             sink = LOGS.build(maker, about=about) if isinstance(maker, str) else maker(about=about)
