@@ -281,7 +281,7 @@ def test_five_streams_are_enough_for_ranks_and_two_are_not(tmp_path):
                 data = result(recipe, seed, last=last + 0.01 * seed)
                 data["data"]["content"] = f"{stream}" * 64
                 write(tmp_path / f"{stream}" / f"{recipe}{seed}", data)
-    assert "mean ranks over 5 streams: lwf 1.00, finetune 2.00" in " ".join(
+    assert "Mean ranks over 5 streams: lwf 1.00, finetune 2.00" in " ".join(
         compared(tmp_path).notes
     )
     few = compare(read_runs([tmp_path / "0", tmp_path / "1"])[0])

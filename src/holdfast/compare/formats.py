@@ -208,6 +208,7 @@ def as_json(comparison: Comparison) -> str:
         for table in comparison.tables
     ]
     data = {"metric": comparison.metric, "unit": figure.unit, "tables": tables}
+    data |= {"mixed_model": asdict(comparison.mixed) if comparison.mixed else None}
     return json_text(_finite(data | {"notes": list(comparison.notes)}), indent=2) + "\n"
 
 
