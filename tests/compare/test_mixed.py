@@ -85,7 +85,7 @@ def test_it_is_the_model_of_statsmodels():
 
     names = [[f"b{b}" for b in blocks] for _ in inner]
     spec = VCSpec(["block"], [names], [list(inner.values())])
-    model = api.MixedLM(y[order], X[order], groups[order], exog_vc=spec)
+    model = api.MixedLM(y[order], X[order], groups[order], np.ones((len(y), 1)), exog_vc=spec)
     fit = model.fit(reml=True)
     mixed = mixed_model(rows, "base")
     assert list(fit.fe_params[1:]) == pytest.approx([e.mean for e in mixed.effects], rel=1e-3)

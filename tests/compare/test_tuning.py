@@ -109,6 +109,11 @@ def test_a_grid_takes_what_was_tuned_and_the_table_says_by_how_many_trials(
     assert "Trials of tuning: lwf 2; the others do not say." in " ".join(
         capsys.readouterr().out.split()
     )
+    page = page_of(compare(read_runs(["g"])[0]))
+    assert "<li>Trials of tuning: lwf 2; the others do not say.</li>" in page
+    assert "2 trials: final Class-IL of the first 2 tasks of digits" in page
+    kept = [json.loads(file.read_text()) for file in Path("g").rglob("result.json")]
+    assert [data["config"]["tuning"]["trials"] for data in kept if data["recipe"] == "lwf"] == [2]
 
 
 def test_a_file_that_is_no_tuning_is_refused(tmp_path):

@@ -169,10 +169,18 @@ def _cell(path: Path, data: Mapping[str, Any], readout: str) -> Cell:
         matrices["class_il"], matrices["task_il"],
         None if share is None else _matrix(share, path, "right_task"),
         np.asarray(reading["class_il"]["sizes"], float), stored, float(data["seconds"]),
-        reading.get("calibration_error"), reading.get("by_task") or (),
+        reading.get("calibration_error"), _by_task(reading),
         [frozenset(task) for task in about["tasks"]] if about["scenario"] == "class" else (),
         config.get("tuning", {}).get("trials"), data,
     )  # fmt: skip
+
+
+def _by_task(reading: Mapping[str, Any]) -> list[dict[str, float | None]]:
+    """Figures after each task, as older versions did not write them (ValueError for what is none)."""
+    data = reading.get("by_task") or []
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        raise ValueError("by_task is no list of figures")
+    return data
 
 
 def _matrix(rows: Sequence[Sequence[float | None]], path: Path, name: str) -> np.ndarray:
