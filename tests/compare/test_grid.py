@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from holdfast.compare.sweep import Sweep, is_complete
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError, StoreError
 from holdfast.core.registry import IMPORTED, REGISTRIES, import_named
+from holdfast.recipes.presets import find_preset
 from holdfast.store.lock import locked
 
 PLUGIN = '''
 import multiprocessing, os, signal
+from dataclasses import replace
 from pathlib import Path
 from holdfast.recipes import make, register
 from holdfast.stream.catalogue import register as register_source
@@ -229,3 +232,16 @@ def test_time_left_goes_by_what_runs_of_the_recipe_took(plugin):
     }
     sweep.shares[by["lwf", 1]] = 0.5
     assert sweep.left() == pytest.approx((4.0 * 0.5 + 2.0) / 2)
+
+
+def test_a_preset_limits_the_images_of_a_class_as_in_a_run(monkeypatch):
+    preset = replace(find_preset("quick"), per_class=7, test_per_class=3)
+    monkeypatch.setattr("holdfast.compare.plan.find_preset", lambda *_: preset)
+    asked = {
+        (7, 3): {},
+        (5, 3): {"per_class": 5},
+        (0, 2): {"per_class": 0, "test_per_class": 2},
+    }
+    for limits, settings in asked.items():
+        (job,) = Grid(["finetune"], **settings).jobs()
+        assert (job.data.per_class, job.data.test_per_class) == limits

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 from torch.testing import assert_close
 
 from clouds import EVEN, UNEVEN, by_class, clouds, said
-from holdfast.core.errors import ConfigError, DataError
+from holdfast.core.errors import ConfigError, DataError, DivergedError
 from holdfast.learner import Frame, Learner, Output, outputs
 from holdfast.memory import Memory, NoMemory, Protocol
 from holdfast.memory.meter import reachable
@@ -229,6 +229,12 @@ def test_the_probe_of_one_row_is_finite(fitted):
     x = torch.rand(1, 5)
     probe = fitted(LinearProbe(), (x, torch.tensor([0])))
     assert bool(probe.scores(said(x)).isfinite().all())
+
+
+def test_no_readout_is_fitted_to_features_that_are_not_finite(fitted):
+    for readout in (LinearProbe(), NearestMean(), SharedGaussian()):
+        with pytest.raises(DivergedError, match="features of task 1 are not finite"):
+            fitted(readout, (torch.tensor([[0.0, 1.0], [float("nan"), 2.0]]), torch.tensor([0, 1])))
 
 
 # what all of them owe

@@ -14,7 +14,7 @@ from PIL import Image
 
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.stream import hub as hub_module
-from holdfast.stream import pictures, pixels
+from holdfast.stream import pictures, pixel_store, pixels
 from holdfast.stream.catalogue import from_path, load, open_source
 from holdfast.stream.source import Source, digits, from_arrays, limit
 
@@ -351,9 +351,9 @@ def test_images_that_are_not_kept_are_not_decoded(tmp_path, monkeypatch):
     folder(tmp_path / "train", 9)
     folder(tmp_path / "test", 4)
     decoded = []
-    plain = pictures.decoded
+    plain = pixel_store.decoded
     monkeypatch.setattr(
-        pictures, "decoded", lambda *given: decoded.append(given[0]) or plain(*given)
+        pixel_store, "decoded", lambda *given: decoded.append(given[0]) or plain(*given)
     )
     made = from_path(tmp_path, per_class=2, test_per_class=1)
     assert len(made.x) == 6 and len(made.test_x) == 3 and len(decoded) == 9

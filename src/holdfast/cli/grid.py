@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from holdfast.cli.interrupt import Stopped
-from holdfast.cli.options import Text
+from holdfast.cli.options import Number, Text
 from holdfast.cli.reading import read
 from holdfast.cli.terminal import shown
 from holdfast.compare.comparison import compare
@@ -51,8 +51,8 @@ class GridOptions:
         tuned: file that holdfast tune left: parameters of the recipe of its name; may be repeated.
         preset: where settings come from: quick, desk, paper, or auto by the inputs' size.
         tasks: how many; 0 takes the preset's.
-        per_class: training images used of each class; 0 is all.
-        test_per_class: test images used of each class; 0 is all.
+        per_class: training images used of each class; 0 is all. By default the preset's.
+        test_per_class: test images used of each class; 0 is all. By default the preset's.
         validation: share of the training images to measure on in place of the test set.
         workers: processes at a time; 0 takes as many as there are cores for, 1 uses this process.
         threads: of each.
@@ -71,8 +71,8 @@ class GridOptions:
     tuned: Files = ()
     preset: Literal["auto", "quick", "desk", "paper"] = "auto"
     tasks: int = 0
-    per_class: int = 0
-    test_per_class: int = 0
+    per_class: Number = None
+    test_per_class: Number = None
     validation: float = 0.0
     workers: int = 0
     threads: int = 1

@@ -72,6 +72,8 @@ class RunOptions:
         also: further readouts to read the same network with, such as mean,gaussian:embedding.
         augment: random views, see holdfast views; auto chooses by the inputs.
         seed: of weights, batches and views.
+        pixels: where decoded images are kept: in memory, on disk in a folder pixels beside the results,
+            or auto: on disk if they take more than a quarter of the free memory.
         out: folder for the results; by default a fresh readable name under runs/.
         overwrite: replace the folder of an earlier run.
         resume: go on with a run that was stopped, from the end of its last kept epoch; without
@@ -90,6 +92,7 @@ class RunOptions:
     also: str = ""
     augment: str = "auto"
     seed: int = 0
+    pixels: Literal["auto", "memory", "disk"] = "auto"
     out: Path | None = None
     overwrite: bool = False
     resume: bool = False

@@ -27,7 +27,15 @@ from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh, stopped
-from holdfast.stream import Source, Stream, make_stream, open_source, peek_shape, validation
+from holdfast.stream import (
+    PixelStore,
+    Source,
+    Stream,
+    make_stream,
+    open_source,
+    peek_shape,
+    validation,
+)
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.events import TaskDone
 from holdfast.train.runner import Run
@@ -48,7 +56,8 @@ def run_command(arguments: list[str], console: Console) -> int:
         ready(flags.run.log)
     # with --json, what a person reads goes where errors go
     console = Terminal(stderr=True, highlight=False) if flags.run.json else console
-    data = open_data(flags.stream)
+    beside = flags.run.out.parent if flags.run.out else Path("runs")
+    data = open_data(flags.stream, PixelStore(beside / "pixels", flags.run.pixels))
     stream = cut(data, flags.stream, preset)
     blueprint = Blueprint.of(entry.name, stream.shape, preset, flags.parameters, **flags.overrides)
     work = Run(blueprint.method(), stream, blueprint.setup)
@@ -134,7 +143,7 @@ def _preset(words: Sequence[str]) -> Preset:
     return find_preset("auto", peek_shape(stream, data, size or None), stream)
 
 
-def open_data(options: StreamOptions) -> Source:
+def open_data(options: StreamOptions, store: PixelStore) -> Source:
     """Read the data (DataError, ConfigError)."""
     data = open_source(
         options.stream,
@@ -143,6 +152,7 @@ def open_data(options: StreamOptions) -> Source:
         per_class=options.per_class or None,
         test_per_class=options.test_per_class or None,
         strict=options.strict_data,
+        store=store,
     )
     return validation(data, options.validation) if options.validation else data
 

@@ -11,13 +11,15 @@ from rich.console import Console
 
 from holdfast.cli.grid import Several, settings_of
 from holdfast.cli.interrupt import Stopped
-from holdfast.cli.options import Positional
+from holdfast.cli.options import Number, Positional
 from holdfast.cli.reading import read
 from holdfast.cli.terminal import shown
 from holdfast.compare.arrival import Data, named_stream
 from holdfast.compare.tuning import Tuning, tune
 from holdfast.core.errors import ConfigError
+from holdfast.recipes.presets import find_preset
 from holdfast.report.table import percent
+from holdfast.stream import peek_shape
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Tune:
         set: a setting of the run, such as epochs=5.
         preset: where settings come from: quick, desk, paper, or auto by the inputs' size.
         tasks: of the whole stream; 0 takes the preset's.
-        per_class: training images used of each class; 0 is all.
+        per_class: training images used of each class; 0 is all. By default the preset's.
         quiet: print nothing but errors.
     """
 
@@ -50,7 +52,7 @@ class Tune:
     set: Several = ()
     preset: Literal["auto", "quick", "desk", "paper"] = "auto"
     tasks: int = 0
-    per_class: int = 0
+    per_class: Number = None
     quiet: bool = False
 
 
@@ -58,7 +60,9 @@ def tune_command(arguments: list[str], console: Console) -> int:
     """Read the flags, tune, and say what was chosen."""
     options = read(Tune, arguments, "holdfast tune")
     name, path = named_stream(options.stream)
-    data = Data(name, path, tasks=options.tasks, per_class=options.per_class)
+    preset = find_preset(options.preset, peek_shape(name, path), name)
+    each, _ = preset.limits(options.per_class)
+    data = Data(name, path, tasks=options.tasks, per_class=each)
     values = settings_of(options.set)
     if any(len(several) > 1 for several in values.values()):
         raise ConfigError("--set takes one value here: what is looked for stands with the recipe.")

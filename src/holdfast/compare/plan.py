@@ -75,7 +75,8 @@ class Grid:
             all recipes; every combination is run.
         tuned: what `tuning.tune` chose, for the recipes of their names; ``settings`` come over it.
         preset: by name.
-        tasks, per_class, test_per_class, validation, scenario: as in ``holdfast run``.
+        tasks, per_class, test_per_class, validation, scenario: as in ``holdfast run``, which takes
+            the preset's numbers where none are given.
 
     Raises:
         ConfigError: for no recipe or stream, or numbers that are too small.
@@ -90,8 +91,8 @@ class Grid:
     tuned: Sequence[Tuned] = ()
     preset: str = "auto"
     tasks: int = 0
-    per_class: int = 0
-    test_per_class: int = 0
+    per_class: int | None = None
+    test_per_class: int | None = None
     validation: float = 0.0
     scenario: str = "class"
 
@@ -154,20 +155,20 @@ class Grid:
         for text in self.streams:
             name, path = named_stream(text)
             preset = find_preset(self.preset, peek_shape(name, path), name)
-            source = self._data(name, path, 0).source()
+            source = self._data(name, path, 0, preset).source()
             for order in sorted({order for _, order in self.blocks}):
-                data = self._data(name, path, order)
+                data = self._data(name, path, order, preset)
                 stream = data.cut(source, preset)
                 mark = stream.fingerprint()
                 for job in self._jobs_of(data, stream, preset, mark, order):
                     jobs.setdefault(job.key, job)
         return sorted(jobs.values(), key=lambda job: (job.data.order_seed or 0, job.seed))
 
-    def _data(self, name: str, path: str | None, order: int) -> Data:
+    def _data(self, name: str, path: str | None, order: int, preset: Preset) -> Data:
+        each, test_each = preset.limits(self.per_class, self.test_per_class)
         return Data(
-            name, path, self.scenario, self.tasks, self.per_class, self.test_per_class,
-            self.validation, order or None,
-        )  # fmt: skip
+            name, path, self.scenario, self.tasks, each, test_each, self.validation, order or None
+        )
 
     def _jobs_of(
         self, data: Data, stream: Stream, preset: Preset, mark: str, order: int

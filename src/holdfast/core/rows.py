@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from holdfast.core.filed import FiledTensor
 from holdfast.core.numerics import to_device
 
 
@@ -18,7 +19,7 @@ class Rows:
 
     Attributes:
         x: (N, C, H, W) uint8 pixels at rest, float in [0, 1] as views; or (N, D) float32 or
-            float64 features.
+            float64 features. Pixels may lie in a file (`FiledTensor`).
         y: (N,) int64 class, counted in order of arrival.
         task: (N,) int64 task the sample came with.
         key: (N,) int64 identity of the sample within its stream.
@@ -37,12 +38,16 @@ class Rows:
     def __getitem__(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"] | slice) -> Rows:
         """The chosen rows, in the order of the index."""
         extra = {name: column[index] for name, column in self.extra.items()}
-        return Rows(self.x[index], self.y[index], self.task[index], self.key[index], extra)
+        x = _chosen(self.x, index, self.y)
+        return Rows(x, self.y[index], self.task[index], self.key[index], extra)
 
     def to(self, device: torch.device | str) -> Rows:
-        """The same rows on a device."""
+        """The same rows on a device; inputs in a file stay there, and follow as they are chosen."""
         columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
-        moved = {name: to_device(column, device) for name, column in columns.items()}
+        moved = {
+            name: column if isinstance(column, FiledTensor) else to_device(column, device)
+            for name, column in columns.items()
+        }
         extra = {name: to_device(column, device) for name, column in self.extra.items()}
         return Rows(**moved, extra=extra)
 
@@ -63,6 +68,11 @@ class Rows:
     def images(self) -> int:
         """How many different samples the table holds."""
         return int(self.key.unique().numel())
+
+
+def _chosen(x: Tensor, index: Tensor | slice, beside: Tensor) -> Tensor:
+    """The chosen inputs, on the device of the other columns."""
+    return x[index].to(beside.device) if isinstance(x, FiledTensor) else x[index]
 
 
 def cat(tables: Sequence[Rows]) -> Rows:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.core.numerics import log_clip
+from holdfast.core.filed import dense
+from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
 from holdfast.learner.backbone import make_backbone
 
+LARGE = 2**24  # numbers; more pixels are not turned into floats at once
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
 
 
@@ -87,13 +89,16 @@ class Learner(nn.Module):
     def normalise_by(self, x: Tensor) -> None:
         """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D).
 
-        They are computed in the precision of the inputs. A feature that is constant in them (up to
+        Pixels may be uint8, as they rest: many of them are summed some rows at a time, in float64.
+        Moments of others have the precision of the inputs. A feature that is constant in them (up to
         rounding) takes the mean deviation of the others. Where all are, as in a single row, the
         mean would be that row: only its size is kept, one number. Nothing is done before a backbone
         that normalises its inputs itself.
         """
         if self.backbone.normalises:
             return
+        large = x.dtype == torch.uint8 and x.numel() > LARGE
+        x = x if large else to_float(dense(x))
         axes = (0, *range(2, x.ndim))
         if x.ndim == 2:
             mean, std = _moments(x)
@@ -104,6 +109,8 @@ class Learner(nn.Module):
                 std = torch.full_like(std, float(size) or 1.0)
             else:
                 std = torch.where(varied, std, std[varied].mean())
+        elif large:
+            mean, std = _pixel_moments(x)
         else:
             mean, std = x.mean(axes), x.std(axes, correction=0)
         self.mean.copy_(mean)
@@ -198,6 +205,16 @@ def _moments(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor
     scale = _safe_scale(x.abs().amax(0))
     x = x / scale
     return x.mean(0) * scale, x.std(0, correction=0) * scale
+
+
+def _pixel_moments(x: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """Mean and deviation of each channel in [0, 1], of sums that are exact."""
+    total = torch.zeros(2, x.shape[1], dtype=torch.float64)
+    for piece in x.split(256):
+        values = in_float64(dense(piece)).cpu()
+        total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
+    mean, square = total / (x.numel() // x.shape[1])
+    return mean / 255, (square - mean**2).clamp_min(0).sqrt() / 255
 
 
 def _safe_scale(size: Float[Tensor, ...]) -> Float[Tensor, ...]:

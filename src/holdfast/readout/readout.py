@@ -17,6 +17,7 @@ from holdfast.core.output import Output, outputs
 from holdfast.core.registry import Registry
 from holdfast.learner.learner import Learner
 from holdfast.learner.prototype import Frame
+from holdfast.statistics.tracker import check_finite
 
 if TYPE_CHECKING:
     from holdfast.memory.memory import Memory
@@ -50,8 +51,10 @@ class FitContext:
 
     @cached_property
     def out(self) -> Output:
-        """The network's output on the task's training rows."""
-        return outputs(self.learner, self.task.train)
+        """The network's output on the task's training rows (DivergedError if it is not finite)."""
+        out = outputs(self.learner, self.task.train)
+        check_finite(out.features, self.task, "features")
+        return out
 
     @cached_property
     def past_out(self) -> Output | None:

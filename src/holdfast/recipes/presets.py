@@ -40,6 +40,13 @@ class Preset:
         """The parameters of a recipe that it sets."""
         return self.recipes.get(recipe, {})
 
+    def limits(self, train: int | None = None, test: int | None = None) -> tuple[int, int]:
+        """Images used of each class to train and to test on: those given, or its own; 0 is all."""
+        return (
+            self.per_class if train is None else train,
+            self.test_per_class if test is None else test,
+        )
+
     def training_of(self, recipe: str) -> Training:
         """The training of a recipe."""
         return replace(self.training, **self.trainings.get(recipe, {}))

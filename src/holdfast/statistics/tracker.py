@@ -125,6 +125,11 @@ def check_rows(
                 f"class {k} of task {task.index + 1} has no training example: "
                 f"{who} needs at least one."
             )
+    check_finite(x, task, what)
+
+
+def check_finite(x: Tensor, task: Task, what: str) -> None:
+    """Refuse numbers of a task that are not finite (DivergedError)."""
     if not bool(x.isfinite().all()):
         raise DivergedError(
             f"the {what} of task {task.index + 1} are not finite numbers: lower --lr."

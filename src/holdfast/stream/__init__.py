@@ -8,6 +8,7 @@ from holdfast.stream.folder import read_folder, read_images
 from holdfast.stream.labelled import list_labelled, read_labelled
 from holdfast.stream.labels import Label
 from holdfast.stream.listed import LabelledImages, Listed
+from holdfast.stream.pixel_store import PixelStore
 from holdfast.stream.sets import VIEWS, suited, views_named
 from holdfast.stream.source import Source, digits, from_arrays, limit, validation
 from holdfast.stream.split import (
@@ -25,6 +26,7 @@ __all__ = [
     "Label",
     "LabelledImages",
     "Listed",
+    "PixelStore",
     "Rows",
     "Source",
     "Stream",

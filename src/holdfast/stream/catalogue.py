@@ -19,6 +19,7 @@ from holdfast.stream.folder import choose_part, pictures_of
 from holdfast.stream.image_files import no_images, refuse_lost, scan
 from holdfast.stream.listed import levels_note, nothing_read
 from holdfast.stream.pictures import decode
+from holdfast.stream.pixel_store import PixelStore
 from holdfast.stream.source import Source, choose_rows, digits, limit
 from holdfast.stream.tables import Sides, parquet, read_tables
 from holdfast.stream.walk import Skipped, readable, walk
@@ -37,6 +38,7 @@ def open_source(
     test_per_class: int | None = None,
     seed: int = 0,
     strict: bool = False,
+    store: PixelStore | None = None,
 ) -> Source:
     """The data behind a name, or in local files.
 
@@ -48,14 +50,16 @@ def open_source(
         test_per_class: how many test images of a class to keep.
         seed: chooses what is kept, and what is held out where there is no test set.
         strict: refuse images that cannot be read, in place of skipping them.
+        store: takes the pixels of images that would not fit into memory.
 
     Raises:
         ConfigError: if the name is unknown or a number makes no sense.
         DataError: if the data cannot be found or used.
     """
+    options: dict[str, Any] = {"seed": seed, "strict": strict, "store": store}
     if data is None:
-        return load(stream, size, per_class, test_per_class, seed=seed, strict=strict)
-    local = from_path(data, size, per_class, test_per_class, seed=seed, strict=strict)
+        return load(stream, size, per_class, test_per_class, **options)
+    local = from_path(data, size, per_class, test_per_class, **options)
     return replace(local, name=stream) if stream in hub.NAMES else local
 
 
@@ -67,6 +71,7 @@ def load(
     test_share: float = 0.2,
     seed: int = 0,
     strict: bool = False,
+    store: PixelStore | None = None,
 ) -> Source:
     """A data set by its name (``holdfast sources``), or any image data set of the hub.
 
@@ -79,19 +84,21 @@ def load(
         test_share: what part to hold out where the data set has no test set.
         seed: chooses what is kept and held out.
         strict: refuse images that cannot be read, in place of skipping them.
+        store: takes the pixels of images that would not fit into memory.
 
     Raises:
         ConfigError: if the name is unknown or a number makes no sense.
         DataError: if the hub cannot be reached or the data set holds no labelled images.
     """
     if "/" in name and name.split(":")[0] not in SOURCES:
-        return _hub(name, size, per_class, test_per_class, test_share, seed, strict)
+        return _hub(name, size, per_class, test_per_class, test_share, seed, strict, store)
     entry, rest = SOURCES.find(name)
     options: dict[str, Any] = {
         "size": size,
         "test_share": test_share,
         "seed": seed,
         "strict": strict,
+        "store": store,
     }
     options |= {"per_class": per_class, "test_per_class": test_per_class}
     takes = _takes(entry.value, options)
@@ -120,12 +127,13 @@ def _hub(
     test_share: float = 0.2,
     seed: int = 0,
     strict: bool = False,
+    store: PixelStore | None = None,
 ) -> Source:
     """A data set of the hub, of which only the images that are wanted are decoded."""
     arrays.positive(size=size, per_class=per_class, test_per_class=test_per_class)
     sides = hub.read_hub(hub.NAMES.get(name, name))
     counts = (per_class, test_per_class)
-    return _decoded(name, sides, size, counts, test_share, seed, strict)
+    return _decoded(name, sides, size, counts, test_share, seed, strict, store)
 
 
 @register("cifar10")
@@ -154,6 +162,7 @@ def from_path(
     test_share: float = 0.2,
     seed: int = 0,
     strict: bool = False,
+    store: PixelStore | None = None,
 ) -> Source:
     """Local images, as RGB: a parquet file, a folder of them, or a folder of images.
 
@@ -170,6 +179,7 @@ def from_path(
         test_share: what part of each class to hold out where there is no test set.
         seed: chooses what is kept and held out.
         strict: refuse what would be skipped, in place of listing it.
+        store: takes the pixels that would not fit into memory; None keeps all in memory.
 
     Raises:
         ConfigError: if a number makes no sense.
@@ -182,7 +192,7 @@ def from_path(
         refuse_lost(skipped)
     name = readable(path.stem if path.is_file() else path.resolve().name)
     counts = (per_class, test_per_class)
-    source = _decoded(name, sides, size, counts, test_share, seed, strict)
+    source = _decoded(name, sides, size, counts, test_share, seed, strict, store)
     return replace(source, skipped=skipped + source.skipped)
 
 
@@ -249,6 +259,7 @@ def _decoded(
     test_share: float,
     seed: int,
     strict: bool,
+    store: PixelStore | None,
 ) -> Source:
     """A source of the pictures that are wanted; no other is decoded."""
     parts = [side for side in sides if side is not None]
@@ -261,7 +272,7 @@ def _decoded(
     columns = [part.labels for part in parts]
     labels, names = arrays.number(columns, named[0] if named else None, where)
     train, test = choose_rows(labels, names, counts, test_share, seed)
-    images = decode([(parts[0], train), (parts[-1], test)], size, strict)
+    images = decode([(parts[0], train), (parts[-1], test)], size, strict, store=store)
     for x in images.x:
         if not len(x):
             raise nothing_read(name, images.skipped)

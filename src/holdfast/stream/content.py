@@ -7,7 +7,7 @@ import hashlib
 import torch
 
 from holdfast.core.rows import Rows
-from holdfast.stream.task import Stream
+from holdfast.stream.task import Stream, add_content
 
 
 def content_fingerprint(stream: Stream) -> str:
@@ -30,5 +30,4 @@ def _add(total: hashlib._Hash, parts: list[Rows]) -> None:
     """The inputs of a class, by the place they have in the source."""
     x = torch.cat([part.x for part in parts])
     x = x[torch.cat([part.key for part in parts]).argsort()]
-    total.update(f"{tuple(x.shape)}{x.dtype}".encode())
-    total.update(x.contiguous().cpu().numpy().tobytes())
+    add_content(total, x)

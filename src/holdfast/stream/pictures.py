@@ -16,6 +16,7 @@ from torch import Tensor
 from holdfast.core.errors import DataError
 from holdfast.stream.fit import Fit, Square
 from holdfast.stream.levels import Levels, extent, is_deep, spanning
+from holdfast.stream.pixel_store import Lost, PixelStore, content_key, in_threads
 from holdfast.stream.pixels import Encoded, NeedsLevels, decoded, opened, require_affordable
 from holdfast.stream.walk import Skipped
 
@@ -62,13 +63,14 @@ def decode(
     levels: Levels | None = None,
     fit: Fit = "squash",
     resize: int = 0,
+    store: PixelStore | None = None,
 ) -> Decoded:
     """The chosen rows of every part as pixels, all of one size.
 
     Every image becomes RGB, turned upright by its EXIF tag and composited on white where it is
     transparent. Images that share one size keep it unless ``size`` is given; if they differ, they
     are resized to 64 x 64. Greys of more than 8 bits are read by one range, that of the first part
-    (`Levels`). One image is decoded at a time, straight into its place.
+    (`Levels`). A few images are decoded at a time, one a thread, straight into their places.
 
     Args:
         parts: pictures, and the (M,) ascending numbers of the rows wanted of them.
@@ -77,9 +79,10 @@ def decode(
         levels: of greys of more than 8 bits, where they are known.
         fit: how they become squares of that side: squash, crop or pad (`Square`).
         resize: what the shorter side becomes before a crop; 0 is ``size``.
+        store: takes the pixels that would not fit into memory; None keeps all in memory.
 
     Raises:
-        ConfigError: for a fit that is none.
+        ConfigError: for a fit that is none, or a store that cannot be written.
         DataError: if images of one size would not fit into memory; if strict, for the first image
             that cannot be read.
     """
@@ -87,7 +90,7 @@ def decode(
     while True:
         try:
             with careful():
-                return _decode(parts, square, strict, levels)
+                return _decode(parts, square, strict, levels, store)
         except _SizesDiffer:
             square = Square(DEFAULT_SIZE, fit)
         except NeedsLevels:
@@ -113,31 +116,79 @@ def _decode(
     square: Square | None,
     strict: bool,
     levels: Levels | None,
+    store: PixelStore | None,
 ) -> Decoded:
     total = sum(len(rows) for _, rows in parts)
-    shape = (square.side, square.side) if square else None
-    columns, skipped = [], []
+    shape = (square.side, square.side) if square else _first_shape(parts, levels)
+    columns, places, skipped = [], [], []
     for pictures, rows in parts:
-        x, good = None, []
-        for i, (where, encoded) in enumerate(pictures.images(rows)):
+        if store is not None and store.wants(len(rows) * 3 * shape[0] * shape[1]):
+            x, good, lost = _on_disk(pictures, rows, square, levels, shape, store)
+        else:
+            if square is None:
+                _require_room(total, shape)
+            x, good, lost = _in_memory(pictures, rows, square, levels, shape)
+        if strict and lost:
+            raise lost[0][1]
+        columns.append(x)
+        places.append(good)
+        skipped += [reason(where, error) for where, error in lost]
+    return Decoded(columns, places, skipped, levels)
+
+
+def _first_shape(
+    parts: Sequence[tuple[Pictures, np.ndarray]], levels: Levels | None
+) -> tuple[int, int]:
+    """(H, W) of the first image that can be read."""
+    for pictures, rows in parts:
+        for where, encoded in pictures.images(rows):
             try:
-                pixels = decoded(where, encoded, square, levels)
-            except DataError as error:
-                if strict:
-                    raise
-                skipped.append(reason(where, error))
+                height, width = decoded(where, encoded, None, levels).shape[:2]
+            except DataError:
                 continue
-            shape = shape or _affordable(total, pixels.shape[:2])
-            if pixels.shape[:2] != shape:
-                raise _SizesDiffer
-            if x is None:
-                x = np.empty((len(rows), 3, *shape), np.uint8)
-            x[len(good)] = pixels.transpose(2, 0, 1)
-            good.append(i)
-        columns.append((x, np.array(good, np.int64)))
-    none = np.empty((0, 3, *(shape or (0, 0))), np.uint8)
-    x = [torch.from_numpy(none if x is None else _first(x, len(good))) for x, good in columns]
-    return Decoded(x, [good for _, good in columns], skipped, levels)
+            return height, width
+    return 0, 0
+
+
+def _in_memory(
+    pictures: Pictures,
+    rows: np.ndarray,
+    square: Square | None,
+    levels: Levels | None,
+    shape: tuple[int, int],
+) -> tuple[Tensor, np.ndarray, Lost]:
+    """Pixels, straight into their place; which rows they are; and the images that cannot be read."""
+    x = np.empty((len(rows), 3, *shape), np.uint8)
+    good: list[int] = []
+    lost: Lost = []
+    for i, (where, pixels) in enumerate(in_threads(pictures.images(rows), square, levels)):
+        if isinstance(pixels, DataError):
+            lost.append((where, pixels))
+            continue
+        if pixels.shape[:2] != shape:
+            raise _SizesDiffer
+        x[len(good)] = pixels.transpose(2, 0, 1)
+        good.append(i)
+    return torch.from_numpy(_first(x, len(good))), np.array(good, np.int64), lost
+
+
+def _on_disk(
+    pictures: Pictures,
+    rows: np.ndarray,
+    square: Square | None,
+    levels: Levels | None,
+    shape: tuple[int, int],
+    store: PixelStore,
+) -> tuple[Tensor, np.ndarray, Lost]:
+    """The same, in a file, decoded once."""
+    key = content_key(pictures.images(rows), square, levels)
+    if (kept := store.find(key)) is None:
+        if not store.keep(key, (3, *shape), in_threads(pictures.images(rows), square, levels)):
+            raise _SizesDiffer
+        kept = store.find(key)
+    if kept is None:
+        raise DataError(f"the pixels in {store.folder} were taken away while they were read.")
+    return kept
 
 
 def _first(x: np.ndarray, count: int) -> np.ndarray:
@@ -168,11 +219,10 @@ def levels_of(parts: Sequence[tuple[Pictures, np.ndarray]]) -> Levels:
     return Levels(0, 16)  # none can be read
 
 
-def _affordable(count: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _require_room(count: int, shape: tuple[int, int]) -> None:
     need = count * 3 * shape[0] * shape[1]
     if need > ROOM:
         raise DataError(
             f"{count} images of {shape[1]} x {shape[0]} pixels need {need / 2**30:.1f} GiB of memory: "
             f"give a size to resize them to, such as size={DEFAULT_SIZE}."
         )
-    return shape

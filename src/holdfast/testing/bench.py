@@ -34,7 +34,7 @@ class Bench:
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             self.past = Learner(self.stream.shape, "auto", 4, dim, CLASSES)
-            self.past.normalise_by(to_float(self.stream[0].train.x))
+            self.past.normalise_by(self.stream[0].train.x)
             self.learner = Learner(self.stream.shape, "auto", 4, dim, CLASSES)
             with torch.no_grad():
                 for new, old in zip(self.learner.parameters(), self.past.parameters()):

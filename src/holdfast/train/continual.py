@@ -12,7 +12,6 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError
-from holdfast.core.numerics import to_float
 from holdfast.core.output import Output, outputs
 from holdfast.core.rng import derive_seed, in_range
 from holdfast.core.rows import Rows
@@ -188,7 +187,7 @@ class Continual:
     def _open(self, task: Task) -> None:
         """Make room for a task's classes, and what it is trained with."""
         if not self.progress.task and not self.progress.epochs:
-            self.learner.normalise_by(to_float(task.train.x))
+            self.learner.normalise_by(task.train.x)
         self.make_room(max(classes_with(self.progress.seen, task)) + 1, task.index)
         if not self.method.trains(task.index):
             return

@@ -1,0 +1,72 @@
+"""Desk CIFAR-10 at half of the preset's length: ten methods, three blocks, strict and auxiliary(200).
+
+    python benchmarks/desk.py --data PATH --out FOLDER [--blocks 3] [--workers 2]
+
+Class-IL, the last model, 500 training and 500 test images a class, 5 tasks of 2 classes, ResNet-18 of width
+16, 25 epochs on the first task and 12 on each later one. A block is a pair of seed and order of the
+classes. Every network that distils or is anchored is trained once: 200 stored images train a probe alone
+(auxiliary(200)), and what stores nothing reads the same network (strict). Called again it goes on.
+About 45 minutes a block on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from holdfast.compare import Grid, compare, read_runs, run_grid
+from holdfast.compare.formats import terminal
+
+LENGTH = {"epochs": [12], "first_epochs": [25]}
+READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
+ALPHA = ["delayed:4,10"]  # the preset's, at half the length
+GROUPS = {
+    "contrast": (
+        ["fnc2_strict", "fnc2", "co2l"],
+        {"also": ["gaussian"], "fnc2.alpha": ALPHA, "fnc2_strict.alpha": ALPHA} | READ_TWICE,
+    ),
+    "softmax": (
+        ["lwf_strict", "lwf", "online_ewc", "si", "finetune"],
+        {"also": ["head,gaussian"]} | READ_TWICE,
+    ),
+    "replay": (["derpp"], {"also": ["gaussian"], "images": [200]}),
+    "bound": (["joint"], {}),
+}
+
+
+def main() -> None:
+    """Run what is missing, block by block, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="CIFAR-10 as parquet files or folders")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=0)
+    options = parser.parse_args()
+    for blocks in range(1, options.blocks + 1):
+        for name, (recipes, settings) in GROUPS.items():
+            grid = Grid(
+                recipes,
+                [f"cifar10={options.data}"],
+                pairs=blocks,
+                settings=LENGTH | settings,
+                preset="desk",
+                test_per_class=500,
+            )
+            sweep = run_grid(grid, options.out / name, workers=options.workers, watch=report)
+            for outcome in sweep.failed:
+                print(f"failed: {outcome.error}", flush=True)
+    cells, notes = read_runs([options.out], readout="all")
+    comparison = compare(cells, across=("protocol",), notes=notes)
+    Console(width=110).print(terminal(comparison))
+
+
+def report(sweep, job, outcome) -> None:
+    """A line for each run that has ended."""
+    if outcome is not None:
+        print(f"{sweep.ended}/{len(sweep.jobs)} {job.name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
