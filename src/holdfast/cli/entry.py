@@ -26,6 +26,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast compare RUNS...        who is better, by how much, how surely, and at what cost
   holdfast report RUNS... -o FILE.html    the same as a page that opens offline
   holdfast card RUN | MODEL       a model card beside the weights
+  holdfast diagnose RUN           inside its network: collapse, invasion, what it still knows, drift
   holdfast study equivalence      weight anchors against distillation: the theory, measured
 
   holdfast learn MODEL --data SOURCE      make a model, or teach it new classes
@@ -51,6 +52,7 @@ COMMANDS = {  # imported when they are asked for
     "compare": "holdfast.cli.compare:compare_command",
     "report": "holdfast.cli.report:report_command",
     "card": "holdfast.cli.card:card_command",
+    "diagnose": "holdfast.cli.diagnose:diagnose_command",
     "study": "holdfast.cli.study:study_command",
     "learn": "holdfast.cli.learn:learn_command",
     "predict": "holdfast.cli.predict:predict_command",

@@ -83,6 +83,8 @@ class RunOptions:
         json: the content of result.json, and the folder, on standard output; all else goes to standard
             error.
         quiet: print nothing but errors.
+        diagnose: look inside the network after each task, on watched test rows: diagnostics.json in the
+            folder, and a table at the end. Changes no figure; what it costs is said before and after.
     """
 
     preset: Literal["auto", "quick", "desk", "paper"] = "auto"
@@ -99,6 +101,7 @@ class RunOptions:
     log: str = ""
     json: bool = False
     quiet: bool = False
+    diagnose: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from signal import SIGINT
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -39,6 +40,9 @@ from holdfast.stream import (
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.events import TaskDone
 from holdfast.train.runner import Run
+
+if TYPE_CHECKING:
+    from holdfast.diagnose.diagnoser import Diagnoser
 
 
 def run_command(arguments: list[str], console: Console) -> int:
@@ -97,8 +101,11 @@ def perform(
             f"resumed in task {done.task + 1}, after epoch {done.epochs} of "
             f"{training.epochs_of(done.task)}"
         )
+    diagnoser = _diagnoser(work, folder) if flags.run.diagnose else None
+    if diagnoser is not None:
+        say(diagnoser.cost(), soft_wrap=True)
     try:
-        _learn(work, folder, flags.run, console)
+        _learn(work, folder, flags.run, console, diagnoser)
     except (HoldfastError, KeyboardInterrupt) as error:
         work.result.status = f"stopped: {str(error) or 'interrupted'}"
         folder.result(work.result)
@@ -109,6 +116,11 @@ def perform(
         raise Stopped(f"stopped; to go on: {go_on}", getattr(error, "by", SIGINT)) from None
     if not flags.run.quiet:
         console.print(summary(work.result, folder.path))
+        if diagnoser is not None and diagnoser.tasks:
+            console.print()
+            console.print(
+                *diagnoser.shown(sum(task.seconds for task in work.result.tasks)), sep="\n"
+            )
     return _answer(folder, flags.run)
 
 
@@ -184,7 +196,15 @@ def _folder(run: RunOptions, work: Run) -> RunFolder:
     return RunFolder(path, run.overwrite, run.resume)
 
 
-def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> None:
+def _diagnoser(work: Run, folder: RunFolder) -> Diagnoser:
+    from holdfast.diagnose.diagnoser import Diagnoser  # which a run without it does not need
+
+    return Diagnoser(work.stream, folder.path, done=work.progress.task)
+
+
+def _learn(
+    work: Run, folder: RunFolder, run: RunOptions, console: Console, diagnoser: Diagnoser | None
+) -> None:
     training = work.continual.setup.training
     epochs = [training.epochs_of(task.index) for task in work.stream]
     mode = progress_mode(console, run.quiet)
@@ -195,6 +215,8 @@ def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> N
     ):
         for event in work.events():
             folder(event)
+            if diagnoser is not None:
+                diagnoser(work, event)
             watch(event)
             logs(event)
             if work.result.status == "complete":

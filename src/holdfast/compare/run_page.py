@@ -166,7 +166,9 @@ def _provenance(data: Mapping[str, Any]) -> str:
     facts = {
         "data": f"{data['data'].get('stream', NONE)}, content {data['data'].get('content', NONE)}",
         "preset": str(data["config"].get("preset", NONE)),
-        "tuned": f"{tuning.get('trials')} trials: {tuning.get('protocol')}" if tuning else "nothing says",
+        "tuned": f"{tuning.get('trials')} trials: {tuning.get('protocol')}"
+        if tuning
+        else "nothing says",
         "commit": str(environment.get("git_commit") or NONE),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "machine": f"{environment.get('machine', NONE)}, {environment.get('threads', NONE)} threads",
