@@ -13,7 +13,7 @@ from holdfast.compare.shown import NONE
 from holdfast.core.errors import StoreError
 from holdfast.report.markup import more, percent, safe, table
 
-WAYS = {1: "more", -1: "less"}
+WAYS = {"up": "more", "down": "less"}
 
 
 def diagnosis_panel(cell: Cell) -> str:
@@ -79,8 +79,7 @@ def _figures(seen: Diagnosis) -> str:
     for name in seen.names:
         values = [one.figures.get(name, math.nan) for one in seen.tasks]
         about = seen.explain.get(name, {})
-        way = about.get("better")
-        better = WAYS.get(way, "") if isinstance(way, int) else str(way or "")
+        better = WAYS.get(str(about.get("better")), "")
         section = (
             f' <span class="soft">({safe(about["section"])})</span>' if about.get("section") else ""
         )
