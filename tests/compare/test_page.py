@@ -78,7 +78,8 @@ def test_every_chart_says_in_words_what_it_shows(page):
 
 def test_diagnostics_are_shown_task_by_task_with_their_reasons(page):
     assert page.count("<h4>Diagnostics</h4>") == 4  # three runs, and the one that stands open
-    assert "Diagnostics after the last task, the mean over runs" in page
+    (means,) = re.findall(r"Diagnostics by method.*?</table>", page)
+    assert re.findall(r"<th[^>]*>(\w+) \(3\)", means) == ["lwf"] and ">77</td>" in means
     assert "drift of class means" in page and "After task 2: old classes are invaded" in page
     assert "drift of class means, after 1: there is no earlier network" in page
     assert page.count("diamonds are prototypes; the plane shows 83.0 % of the variance") == 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from holdfast.compare.comparison import Table
 from holdfast.compare.diagnosis import After, Diagnosis, read_diagnosis
@@ -78,13 +79,9 @@ def _figures(seen: Diagnosis) -> str:
     rows = []
     for name in seen.names:
         values = [one.figures.get(name, math.nan) for one in seen.tasks]
-        about = seen.explain.get(name, {})
-        better = WAYS.get(str(about.get("better")), "")
-        section = (
-            f' <span class="soft">({safe(about["section"])})</span>' if about.get("section") else ""
-        )
-        cells = [safe(short_number(value)) for value in values]
-        rows.append([safe(seen.title(name)) + section, *cells, course(values), safe(better)])
+        if any(map(math.isfinite, values)):
+            cells = [safe(short_number(value)) for value in values]
+            rows.append([_title(seen, name), *cells, course(values), _better(seen, name)])
     return table("Diagnostics after each task", heads, rows)
 
 
@@ -120,32 +117,46 @@ def course(values: Sequence[float]) -> str:
     )
 
 
-def by_method(one: Table) -> tuple[list[str], list[list[tuple[str, float | str]]]] | None:
-    """Heads and cells of a table of diagnostics: each method's mean over its runs, after the last task."""
-    lasts: dict[str, list[Diagnosis]] = {}
+def by_method(one: Table) -> str:
+    """A table of diagnostics, folded away: a row a figure, a column a method, the mean over its runs."""
+    runs: dict[str, list[Diagnosis]] = {}
     for row in one.rows:
         for cell in row.lane.cells.values():
-            try:
+            with suppress(StoreError):  # the run's panel says so
                 seen = read_diagnosis(cell.path)
-            except StoreError:  # the run's panel says so
-                continue
-            if seen is not None and seen.tasks:
-                lasts.setdefault(row.name, []).append(seen)
-    every = [seen for some in lasts.values() for seen in some]
-    names = list(dict.fromkeys(n for seen in every for n in seen.names))
-    if not names:
-        return None
-    titles = {n: next(seen.title(n) for seen in every if n in seen.names) for n in names}
-    rows: list[list[tuple[str, float | str]]] = []
-    for method, some in lasts.items():
-        line: list[tuple[str, float | str]] = [(method, method), (f"{len(some)}", float(len(some)))]
-        for name in names:
-            values = [seen.tasks[-1].figures.get(name, math.nan) for seen in some]
-            values = [value for value in values if math.isfinite(value)]
-            mean = sum(values) / len(values) if values else math.nan
-            line.append((short_number(mean), mean))
-        rows.append(line)
-    return ["method", "runs", *titles.values()], rows
+                if seen is not None and seen.tasks:
+                    runs.setdefault(row.name, []).append(seen)
+    every = [seen for some in runs.values() for seen in some]
+    rows = []
+    for name in dict.fromkeys(n for seen in every for n in seen.names):
+        means = [_last(some, name) for some in runs.values()]
+        if any(map(math.isfinite, means)):
+            first = next(seen for seen in every if name in seen.names)
+            rows.append([_title(first, name), *map(short_number, means), _better(first, name)])
+    if not rows:
+        return ""
+    heads = ["figure", *(f"{method} ({len(some)})" for method, some in runs.items()), "better"]
+    caption = "After the last task; in brackets, how many runs the mean is over"
+    return more("Diagnostics by method", table(caption, heads, rows))
+
+
+def _last(some: Sequence[Diagnosis], name: str) -> float:
+    """The mean over runs of a figure after the last task, where it is defined."""
+    values = [seen.tasks[-1].figures.get(name, math.nan) for seen in some]
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _title(seen: Diagnosis, name: str) -> str:
+    """A figure with the section of the theory that has its formula, as HTML."""
+    section = seen.explain.get(name, {}).get("section")
+    return safe(seen.title(name)) + (
+        f' <span class="soft">({safe(section)})</span>' if section else ""
+    )
+
+
+def _better(seen: Diagnosis, name: str) -> str:
+    return WAYS.get(str(seen.explain.get(name, {}).get("better")), "")
 
 
 def short_number(value: float) -> str:

@@ -66,8 +66,7 @@ def _section(comparison: Comparison, one: Table) -> Iterator[str]:
         if names := shown.known(one, group):
             rows = [_further(row, names) for row in one.rows]
             yield sortable(words, shown.further_heads(names), rows)
-    if diagnosed := by_method(one):
-        yield sortable("Diagnostics after the last task, the mean over runs", *diagnosed)
+    yield by_method(one)
     words = "".join(f"<li>{safe(line)}</li>" for line in shown.legend(comparison, one))
     yield f'<ul class="plain legend">{words}</ul>'
     named = [c for c in one.contrasts if c.b != one.baseline]
