@@ -1,12 +1,14 @@
 """Tuning: what it may look at, that it goes on where it stopped, and that a comparison says so."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from holdfast.cli import main
 from holdfast.compare import Grid, compare, read_runs, run_grid
 from holdfast.compare.arrival import Data
+from holdfast.compare.page import page_of
 from holdfast.compare.tuned import read_tuned
 from holdfast.compare.tuning import BLOCK, Tuning, tune
 from holdfast.core.errors import ConfigError, DivergedError, StoreError
