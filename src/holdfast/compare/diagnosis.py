@@ -104,7 +104,7 @@ def read_diagnosis(folder: Path) -> Diagnosis | None:
             _number(data.get("seconds")), dict(data.get("explain") or {}),
             [_after(one) for one in data["tasks"]],
         )  # fmt: skip
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{file} cannot be read ({type(error).__name__}: {error}): diagnose that run again."
         ) from None
@@ -122,14 +122,20 @@ def _after(data: Mapping[str, Any]) -> After:
 
 
 def _embedding(data: Mapping[str, Any]) -> Embedding | None:
-    """A plane of places; what is no number is left out, with its label."""
-    pairs = []
-    for places, labels in (("points", "labels"), ("prototypes", "prototype_labels")):
-        rows = zip(data.get(places) or (), data.get(labels) or ())
-        known = [((_number(x), _number(y)), int(label)) for (x, y), label in rows]
-        known = [(place, label) for place, label in known if math.isfinite(sum(place))]
-        pairs += [[place for place, _ in known], [label for _, label in known]]
-    return Embedding(*pairs, _number(data.get("explained"))) if pairs[0] else None
+    """A plane of places; None for one without rows."""
+    points, labels = _places(data, "points", "labels")
+    if not points:
+        return None
+    prototypes, whose = _places(data, "prototypes", "prototype_labels")
+    return Embedding(points, labels, prototypes, whose, _number(data.get("explained")))
+
+
+def _places(data: Mapping[str, Any], name: str, labels: str) -> tuple[list[Point], list[int]]:
+    """Places with their labels; what is no number is left out, with its label."""
+    rows: list[tuple[Any, Any]] = list(zip(data.get(name) or (), data.get(labels) or ()))
+    pairs = [((_number(place[0]), _number(place[1])), int(label)) for place, label in rows]
+    known = [(place, label) for place, label in pairs if math.isfinite(sum(place))]
+    return [place for place, _ in known], [label for _, label in known]
 
 
 def _number(value: Any) -> float:

@@ -83,7 +83,7 @@ def _data(cell: Cell, classes: Sequence[str]) -> dict[str, str]:
         "scenario": f"{about['scenario']}-incremental, {len(about['tasks'])} tasks",
     }
     for k, task in enumerate(about["tasks"]):
-        names = [classes[c] for c in task if c < len(classes)]
+        names: list[str] = [classes[int(c)] for c in task if int(c) < len(classes)]
         facts[f"task {k + 1}"] = ", ".join(names[:20]) + f" and {len(names) - 20} more" * (
             len(names) > 20
         )
