@@ -19,7 +19,7 @@ from holdfast.diagnose.report import Diagnosis
 from holdfast.diagnose.stored import read_result
 from holdfast.diagnose.table import shown as as_table
 from holdfast.recipes.presets import find_preset
-from holdfast.stream import Stream
+from holdfast.stream import PixelStore, Stream
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,5 @@ def stream_of(folder: Path, result: Any, data: Path | None) -> Stream:
     if not values.get("tasks") and not values.get("classes_per_task"):
         values["tasks"] = len(result["data"]["tasks"])
     chosen = StreamOptions(**values)
-    return cut(open_data(chosen), chosen, find_preset("quick"))
+    store = PixelStore(folder.parent / "pixels")
+    return cut(open_data(chosen, store), chosen, find_preset("quick"))

@@ -54,8 +54,8 @@ def diagnose_folder(
     diagnoser = Diagnoser(stream, folder, per_class, 0, last)
     if earlier is not None and earlier.watched.get("rows") != len(diagnoser.watched):
         raise ConfigError(
-            f"{folder} holds a diagnosis of {earlier.watched.get('rows')} watched rows, which another number "
-            "of rows would undo: leave --per-class as it was, or remove its diagnostics.json and "
+            f"{folder} holds a diagnosis of {earlier.watched.get('rows')} watched rows, which another "
+            "number would undo: leave --per-class as it was, or remove its diagnostics.json and "
             "watched.safetensors."
         )
     accuracies = (matrix(data, "class_il"), matrix(data, "task_il"))

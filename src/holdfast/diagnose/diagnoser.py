@@ -20,10 +20,10 @@ from holdfast.diagnose.moment import Moment, Values, all_missing, look, says
 from holdfast.diagnose.plane import planes
 from holdfast.diagnose.records import Records
 from holdfast.diagnose.report import Diagnosis, TaskDiagnosis, read_diagnosis
+from holdfast.diagnose.spoken import kept, sentences
 from holdfast.diagnose.table import shown
-from holdfast.diagnose.verdicts import kept, verdicts
 from holdfast.diagnose.watched import watch
-from holdfast.diagnose.weights import PROBES, ROWS, Trail, update_of, weights
+from holdfast.diagnose.weights import PROBES, ROWS, Trail, update_of, weight_figures
 from holdfast.learner.learner import Learner
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Stream
@@ -129,7 +129,7 @@ class Diagnoser:
             trail = self._trail(task)
             values, balance = _figures(moment, self.stream, trail, self.seed), kept(moment)
             values |= balance[0]
-            words = verdicts(moment, values, balance[1])
+            words = sentences(moment, values, balance[1])
         seen = TaskDiagnosis.of(task, values, words)
         self._keep(seen, moment, trail)
         self.seconds += time.perf_counter() - started
@@ -201,7 +201,7 @@ def _figures(moment: Moment, stream: Stream, trail: Trail, seed: int) -> Values:
         (KNOWS, lambda: knowledge.knows(moment)),
         (MOVED, lambda: knowledge.moved(moment)),
         (DIMENSION, lambda: representation.dimensions(moment)),
-        (WEIGHTS, lambda: weights(moment, stream, trail, seed)),
+        (WEIGHTS, lambda: weight_figures(moment, stream, trail, seed)),
     ]
     values: Values = {}
     for names, compute in groups:

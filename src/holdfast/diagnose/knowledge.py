@@ -13,7 +13,7 @@ from holdfast.metrics import Missing
 from holdfast.readout.linear import fit_softmax
 from holdfast.statistics.drift import FEWEST, fit_drift
 
-DECAY = 1e-3  # of every probe
+DECAY, STEPS = 1e-3, 60  # of every probe
 
 
 def probe(
@@ -41,7 +41,7 @@ def probe(
             continue
         mean, spread = x[fit].mean(0), x[fit].std(0, correction=0)
         rows = (x - mean) / spread.clamp_min(1e-6 * float(spread.max()) + 1e-30)
-        weight, bias = fit_softmax(rows[fit], place[fit], classes, decay)
+        weight, bias = fit_softmax(rows[fit], place[fit], classes, decay, STEPS)
         right[test] = (rows[test] @ weight.T + bias).argmax(1) == place[test]
     return right
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -129,6 +130,6 @@ class Local:
         return self.likelihood.logits(out, self.task)
 
     @torch.enable_grad()
-    def _pulled(self, move: Tensor, loss) -> Tensor:
+    def _pulled(self, move: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
         move = move.detach().clone().requires_grad_()
         return torch.autograd.grad(loss(self._logits(move)), move)[0]

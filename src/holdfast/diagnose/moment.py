@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -125,6 +125,6 @@ def mean_of(values: list[float]) -> float:
     return values[0] if values else Missing("there is nothing to take the mean of")
 
 
-def all_missing(names: Mapping[str, object] | list[str], reason: str) -> Values:
+def all_missing(names: Iterable[str], reason: str) -> Values:
     """No figure of some names, for one reason."""
     return {name: Missing(reason) for name in names}

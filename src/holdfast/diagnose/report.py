@@ -100,7 +100,8 @@ def read_diagnosis(folder: Path) -> Diagnosis | None:
         return Diagnosis(data["watched"], float(data["seconds"]), tasks)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StoreError(
-            f"{file} cannot be read ({type(error).__name__}: {error}): remove it and diagnose the run again."
+            f"{file} cannot be read ({type(error).__name__}: {error}): remove it, and diagnose the run "
+            "again."
         ) from None
 
 

@@ -98,7 +98,8 @@ def network_of(folder: Path, data: Mapping[str, Any], shape: tuple[int, ...]) ->
     file = folder / "learner.safetensors"
     if not file.exists():
         raise StoreError(
-            f"{folder} keeps no network (learner.safetensors), so that nothing can be looked at: run it again."
+            f"{folder} keeps no network (learner.safetensors), so that there is nothing to look at: run "
+            "it again."
         )
     try:
         state: State = load_file(file)

@@ -1,4 +1,4 @@
-"""Watched rows: held-out rows of every task, fixed by their keys, kept by the run and never by its method."""
+"""Watched rows: held-out rows of every task, fixed by key, kept by the run and never by its method."""
 
 from __future__ import annotations
 

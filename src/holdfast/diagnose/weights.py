@@ -10,18 +10,22 @@ from torch import Tensor
 
 from holdfast import metrics
 from holdfast.core.errors import ConfigError
+from holdfast.core.output import outputs
 from holdfast.core.rng import make_generator
 from holdfast.curvature.eigenvalues import largest_eigenvalues
 from holdfast.diagnose.catalogue import WEIGHTS
 from holdfast.diagnose.local import Local, State, likelihood_of, with_weights
 from holdfast.diagnose.moment import Moment, Values, all_missing
 from holdfast.diagnose.watched import some_of
+from holdfast.learner.learner import Learner
 from holdfast.metrics import Missing
 from holdfast.metrics.radius import gradient_gap, quadratic_radius, stationarity_of
-from holdfast.stream.task import Stream
+from holdfast.metrics.subspace import Overlap
+from holdfast.stream.task import Stream, Task
 
 ROWS = 64  # training rows of a task that a loss is taken over
-PROBES = 6  # random vectors for a trace
+SPANNING = 1024  # training rows whose features span what they can
+PROBES = 4  # random vectors for a trace
 ENERGY = 0.9  # of an update, that its basis reaches
 TOLERANCE = 0.5  # by which the quadratic may err
 OF_MOVE = ("moved_over_radius", "linear_term", "anchor_gap")
@@ -42,13 +46,13 @@ class Trail:
     update: State | None = None
 
 
-def weights(moment: Moment, stream: Stream, trail: Trail, seed: int) -> Values:
+def weight_figures(moment: Moment, stream: Stream, trail: Trail, seed: int) -> Values:
     """All figures of the weights (docs/theory.md, section 15.6)."""
     likelihood, task = likelihood_of(moment.method), stream[moment.task]
     if moment.method is not None and not moment.method.trains(moment.task):
         return all_missing(WEIGHTS, "the method trains no network in this task")
     values = all_missing(WEIGHTS, "") | updates(moment, trail)
-    values["frozen_share"] = _frozen(moment, stream)
+    values["frozen_share"] = _frozen(moment.learner, task, seed)
     if likelihood is None:
         reason = "the method trains neither a head nor prototypes, so that it has no likelihood"
         reason = reason if moment.method is not None else "the method is not known"
@@ -72,10 +76,11 @@ def _no_past(moment: Moment) -> str:
     return "the network before this task is not kept" if moment.task else "it is the first task"
 
 
-def _frozen(moment: Moment, stream: Stream) -> float:
-    """Of the layer after the features, by the rows of this task's watched classes."""
-    mine = moment.tasks == moment.task
-    return metrics.frozen_share(moment.now.features[mine])
+def _frozen(learner: Learner, task: Task, seed: int) -> float:
+    """Of the layer after the features, by the training rows: all, or more than there are features."""
+    device = next(learner.parameters()).device
+    rows = some_of(task.train, seed, max(SPANNING, 2 * learner.head.weight.shape[1])).to(device)
+    return metrics.frozen_share(outputs(learner, rows, 256).features.cpu())
 
 
 def sharpness(here: Local, seed: int, task: int) -> Values:
@@ -152,7 +157,7 @@ def update_of(before: State, now: State) -> State:
     }
 
 
-def _overlap(first: Tensor, second: Tensor) -> metrics.subspace.Overlap | None:
+def _overlap(first: Tensor, second: Tensor) -> Overlap | None:
     """Of the output spaces of two updates of one weight; None for a vector."""
     rows = min(len(first), len(second))
     if first.ndim < 2 or rows < 2:

@@ -9,7 +9,7 @@ from holdfast.diagnose.moment import Moment, Values
 from holdfast.metrics.plasticity import Balance, balance
 
 
-def verdicts(moment: Moment, values: Values, task_il: Balance) -> list[str]:
+def sentences(moment: Moment, values: Values, task_il: Balance) -> list[str]:
     """Sentences for the failure signatures (docs/theory.md, section 15.8).
 
     Args:
@@ -52,7 +52,8 @@ def _lost(values: Values) -> Iterator[str]:
     if a != a or b != b or c != c:
         return
     if c - a < 0.02:
-        yield f"old tasks: nothing to speak of is lost ({_points(max(c - a, 0))} of what a probe could read)."
+        lost = _points(max(c - a, 0))
+        yield f"old tasks: nothing to speak of is lost ({lost} of what a probe could read)."
         return
     part = "readout" if b - a > c - b else "representation"
     yield (
@@ -69,8 +70,8 @@ def _anchor(moment: Moment, task_il: Balance) -> Iterator[str]:
     kind = task_il.anchor
     both = f"forgetting {_points(F)}, intransigence {_points(task_il.intransigence)}, in Task-IL"
     words = {
-        "too little": f"signature 3, too little anchor: {both}: the new tasks are learned, the old ones go.",
-        "too much": f"signature 3, too much anchor: {both}: the old tasks stay, the new ones are not learned.",
+        "too little": f"signature 3, too little anchor: {both}: new tasks are learned, old ones go.",
+        "too much": f"signature 3, too much anchor: {both}: old tasks stay, new ones are not learned.",
         "both": f"signature 3, neither: {both}: more or less anchor will not do, look at the "
         "representation and the readout.",
         "neither": f"the anchor fits: {both}.",
