@@ -5,10 +5,10 @@ A sink is a small class under ``@register("name")``, here or in a package of you
 """
 
 from holdfast.log.logs import Logs
-from holdfast.log.mlflow import MLflow
 from holdfast.log.sink import LOGS, About, Sink, ready, register
 from holdfast.log.tensorboard import TensorBoard
-from holdfast.log.wandb import WeightsAndBiases
+from holdfast.log.to_mlflow import MLflow
+from holdfast.log.to_wandb import WeightsAndBiases
 
 __all__ = [
     "LOGS",
