@@ -46,8 +46,7 @@ def open_source(
         stream: see `load`; with ``data``, what to call it.
         data: parquet files or a folder of images, see `from_path`; None loads ``stream``.
         size: the side to which images are resized.
-        per_class: how many train images of a class to keep.
-        test_per_class: how many test images of a class to keep.
+        per_class, test_per_class: how many images of a class to keep, to train and to test on.
         seed: chooses what is kept, and what is held out where there is no test set.
         strict: refuse images that cannot be read, in place of skipping them.
         store: takes the pixels of images that would not fit into memory.
@@ -79,8 +78,7 @@ def load(
         name: a registered name, perhaps with settings, or that of a Hugging Face dataset of
             labelled images (it has a ``/``).
         size: the side to which images are resized.
-        per_class: how many train images of a class to keep.
-        test_per_class: how many test images of a class to keep.
+        per_class, test_per_class: how many images of a class to keep, to train and to test on.
         test_share: what part to hold out where the data set has no test set.
         seed: chooses what is kept and held out.
         strict: refuse images that cannot be read, in place of skipping them.
@@ -90,17 +88,13 @@ def load(
         ConfigError: if the name is unknown or a number makes no sense.
         DataError: if the hub cannot be reached or the data set holds no labelled images.
     """
-    if "/" in name and name.split(":")[0] not in SOURCES:
-        return _hub(name, size, per_class, test_per_class, test_share, seed, strict, store)
-    entry, rest = SOURCES.find(name)
     options: dict[str, Any] = {
-        "size": size,
-        "test_share": test_share,
-        "seed": seed,
-        "strict": strict,
-        "store": store,
-    }
-    options |= {"per_class": per_class, "test_per_class": test_per_class}
+        "size": size, "test_share": test_share, "seed": seed, "strict": strict, "store": store,
+        "per_class": per_class, "test_per_class": test_per_class,
+    }  # fmt: skip
+    if "/" in name and name.split(":")[0] not in SOURCES:
+        return _hub(name, **options)
+    entry, rest = SOURCES.find(name)
     takes = _takes(entry.value, options)
     if size is not None and "size" not in takes:
         raise ConfigError(f"the images of {entry.name} have one size: leave --size out.")
@@ -124,16 +118,12 @@ def _hub(
     size: int | None = None,
     per_class: int | None = None,
     test_per_class: int | None = None,
-    test_share: float = 0.2,
-    seed: int = 0,
-    strict: bool = False,
-    store: PixelStore | None = None,
+    **how: Any,
 ) -> Source:
     """A data set of the hub, of which only the images that are wanted are decoded."""
     arrays.positive(size=size, per_class=per_class, test_per_class=test_per_class)
     sides = hub.read_hub(hub.NAMES.get(name, name))
-    counts = (per_class, test_per_class)
-    return _decoded(name, sides, size, counts, test_share, seed, strict, store)
+    return _decoded(name, sides, size, (per_class, test_per_class), **how)
 
 
 @register("cifar10")
@@ -174,8 +164,7 @@ def from_path(
     Args:
         path: the file or folder.
         size: the side to which images are resized.
-        per_class: how many train images of a class to keep; the others are never decoded.
-        test_per_class: how many test images of a class to keep.
+        per_class, test_per_class: how many images of a class to keep; the others are never decoded.
         test_share: what part of each class to hold out where there is no test set.
         seed: chooses what is kept and held out.
         strict: refuse what would be skipped, in place of listing it.
@@ -256,10 +245,10 @@ def _decoded(
     sides: Sides,
     size: int | None,
     counts: tuple[int | None, int | None],
-    test_share: float,
-    seed: int,
-    strict: bool,
-    store: PixelStore | None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    strict: bool = False,
+    store: PixelStore | None = None,
 ) -> Source:
     """A source of the pictures that are wanted; no other is decoded."""
     parts = [side for side in sides if side is not None]
