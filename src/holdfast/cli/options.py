@@ -75,6 +75,7 @@ class RunOptions:
         pixels: where decoded images are kept: in memory, on disk in a folder pixels beside the results,
             or auto: on disk if they take more than a quarter of the free memory.
         out: folder for the results; by default a fresh readable name under runs/.
+        dry: learn nothing, and say what the run would need: steps, time, memory and disk.
         overwrite: replace the folder of an earlier run.
         resume: go on with a run that was stopped, from the end of its last kept epoch; without
             --out, the newest one that these flags would have named.
@@ -96,6 +97,7 @@ class RunOptions:
     seed: int = 0
     pixels: Literal["auto", "memory", "disk"] = "auto"
     out: Path | None = None
+    dry: bool = False
     overwrite: bool = False
     resume: bool = False
     log: str = ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from holdfast.cli.dry import tell_needs
 from holdfast.cli.flags import RunFlags, parse_run
 from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
@@ -88,6 +89,8 @@ def perform(
 ) -> int:
     """Carry out a run; the arguments are repeated when it is stopped, with how to go on."""
     keep_freed_memory()
+    if flags.run.dry:
+        return tell_needs(work, console, _opening(work, preset.name), flags.run.json)
     folder = _folder(flags.run, work)
     say = console.print if not flags.run.quiet else lambda *_, **__: None
     if folder.complete:

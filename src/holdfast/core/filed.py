@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from holdfast.core.errors import DataError
 
@@ -67,7 +68,7 @@ class RowFile:
 
     def _fill(self, rows: np.ndarray, place: int) -> None:
         """Neighbouring rows, straight into where they belong."""
-        view, start = memoryview(rows.reshape(-1)), place * self.width
+        view, start = rows.reshape(-1).data, place * self.width
         while view:
             count = os.preadv(self.handle, [view], start)
             if not count:
@@ -128,7 +129,7 @@ class FiledTensor(Tensor):
         return rows if rows.nbytes > LAZY else rows.dense()
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> int:  # type: ignore[override]
         """Of all rows, were they in memory."""
         return self.numel() * self.element_size()
 
@@ -152,7 +153,7 @@ class FiledTensor(Tensor):
         result = NotImplemented if lazy is None else lazy(*args, **(kwargs or {}))
         if result is not NotImplemented:
             return result
-        read = torch.utils._pytree.tree_map_only(cls, cls.dense, (args, kwargs or {}))
+        read = tree_map_only(cls, cls.dense, (args, kwargs or {}))
         return func(*read[0], **read[1])
 
 

@@ -113,7 +113,7 @@ class PixelStore:
 def content_key(images: Images, square: Square | None, levels: Levels | None) -> str:
     """What decoded pixels depend on: the encoded bytes of each image, and how they are decoded."""
     total = hashlib.blake2b(digest_size=16)
-    total.update(repr((FORMAT, square and asdict(square), levels and asdict(levels))).encode())
+    total.update(repr((FORMAT, square and asdict(square), levels)).encode())
     for _, encoded in images:
         if isinstance(encoded, bytes):
             total.update(hashlib.blake2b(encoded).digest())

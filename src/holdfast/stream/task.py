@@ -147,4 +147,4 @@ def add_content(total: hashlib._Hash, tensor: Tensor) -> None:
     """Shape, type and numbers of a tensor into a hash, some rows at a time and without a copy."""
     total.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
     for piece in tensor.split(CHUNK) if tensor.numel() else ():
-        total.update(memoryview(dense(piece).contiguous().cpu().numpy()).cast("B"))
+        total.update(dense(piece).contiguous().cpu().numpy().data)
