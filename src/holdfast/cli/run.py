@@ -17,12 +17,14 @@ from holdfast.cli.flags import RunFlags, parse_run
 from holdfast.cli.interrupt import Interrupt, Stopped, again
 from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
+from holdfast.cli.logging import followed
 from holdfast.cli.options import RunOptions, StreamOptions
 from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.grammar import coerce
 from holdfast.core.text import json_text
+from holdfast.log.sink import ready
 from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.report import Watch, progress_mode, summary
@@ -55,6 +57,8 @@ def run_command(arguments: list[str], console: Console) -> int:
     preset = _preset(words)
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
+    if flags.run.log:
+        ready(flags.run.log)
     # with --json, what a person reads goes where errors go
     console = Terminal(stderr=True, highlight=False) if flags.run.json else console
     beside = flags.run.out.parent if flags.run.out else Path("runs")
@@ -207,12 +211,17 @@ def _learn(
     training = work.continual.setup.training
     epochs = [training.epochs_of(task.index) for task in work.stream]
     mode = progress_mode(console, run.quiet)
-    with Interrupt(Console(stderr=True)) as interrupt, Watch(mode, console, epochs) as watch:
+    with (
+        Interrupt(Console(stderr=True)) as interrupt,
+        Watch(mode, console, epochs) as watch,
+        followed(work, folder, run.log, epochs) as logs,
+    ):
         for event in work.events():
             folder(event)
             if diagnoser is not None:
                 diagnoser(work, event)
             watch(event)
+            logs(event)
             if work.result.status == "complete":
                 return
             folder.keep(work.state, must=interrupt.asked or isinstance(event, TaskDone))

@@ -5,6 +5,7 @@ from holdfast.metrics.between_classes import invasion, nearer, separation, silho
 from holdfast.metrics.calibration import (
     adaptive_ece,
     brier,
+    calibration_figures,
     ece_floor,
     expected_calibration_error,
     fit_temperature,
@@ -31,7 +32,14 @@ from holdfast.metrics.conformal import (
 )
 from holdfast.metrics.dimension import effective_rank, participation_ratio, two_nn
 from holdfast.metrics.missing import Missing, reason_of
-from holdfast.metrics.openset import auroc, fpr_at_known95, fpr_at_unknown95
+from holdfast.metrics.openset import (
+    auroc,
+    average_precision,
+    fpr_at_known95,
+    fpr_at_unknown95,
+    openset_figures,
+    oscr,
+)
 from holdfast.metrics.similarity import (
     aligned_similarity,
     cca,
@@ -50,7 +58,9 @@ __all__ = [
     "adaptive_ece",
     "aligned_similarity",
     "auroc",
+    "average_precision",
     "brier",
+    "calibration_figures",
     "cca",
     "cdnv",
     "cka",
@@ -81,6 +91,8 @@ __all__ = [
     "nearer",
     "next_alpha",
     "nll",
+    "openset_figures",
+    "oscr",
     "overlap",
     "participation_ratio",
     "procrustes",
