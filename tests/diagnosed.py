@@ -9,7 +9,12 @@ EXPLAIN = {
     "nc1": {"title": "spread within classes", "unit": "", "better": "down", "section": "22.1"},
     "probe": {"title": "probe", "unit": "%", "better": "up", "section": "22.11"},
     "drift": {"title": "drift of class means", "unit": "", "better": "down", "section": "22.11"},
-    "funnel": {"title": "depth of the funnel", "unit": "layers", "better": "none", "section": "22.7"},
+    "funnel": {
+        "title": "depth of the funnel",
+        "unit": "layers",
+        "better": "none",
+        "section": "22.7",
+    },
 }
 
 

@@ -30,6 +30,7 @@ NEEDS = {
     "network": "a download",
     "time": "minutes",
     "server": "a process that does not end",
+    "cluster": "a cluster, or several devices",
 }
 RUN = ("sh", "python")
 TOOLS = ("holdfast", "python", "make", "pip")

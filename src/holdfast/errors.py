@@ -3,6 +3,7 @@
 from holdfast.core.errors import (
     ConfigError,
     DataError,
+    DeviceError,
     DivergedError,
     HoldfastError,
     PluginError,
@@ -13,6 +14,7 @@ from holdfast.core.errors import (
 __all__ = [
     "ConfigError",
     "DataError",
+    "DeviceError",
     "DivergedError",
     "HoldfastError",
     "PluginError",

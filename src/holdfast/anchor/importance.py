@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.anchor.prior import weights_in
 from holdfast.anchor.rule import Named, Rule
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranks import added
 from holdfast.curvature.importance import Importance
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.matrix import Diagonal
@@ -129,14 +130,17 @@ class MemoryAware(Importance):
     def measure(self, learner: Learner, task: Task, layout: Layout) -> Diagonal:
         """Over the task's training rows."""
         x = task.train.x
-        image = torch.arange(len(x), device=x.device)
-        total = torch.zeros_like(layout.flat(weights_of(learner)))
-        with evaluating(learner):
-            for gradients in persample(
-                learner, layout, _norm, x, image, total.new_zeros(len(x), 1)
-            ):
+
+        def work(rows: slice) -> Tensor:
+            image = torch.arange(len(x), device=x.device)[rows]
+            total = torch.zeros_like(layout.flat(weights_of(learner)))
+            nothing = total.new_zeros(len(image), 1)
+            for gradients in persample(learner, layout, _norm, x, image, nothing):
                 total += layout.flat({name: g.abs().sum(0) for name, g in gradients.items()})
-        return Diagonal(layout, 2 * total / len(x))
+            return total
+
+        with evaluating(learner):
+            return Diagonal(layout, 2 * added(len(x), work) / len(x))
 
 
 def _norm(out: Output, _: Tensor) -> Tensor:

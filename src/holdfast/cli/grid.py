@@ -56,6 +56,10 @@ class GridOptions:
         validation: share of the training images to measure on in place of the test set.
         workers: processes at a time; 0 takes as many as there are cores for, 1 uses this process.
         threads: of each.
+        engine: what carries the runs out: pool, processes of this machine; or ray, a Ray cluster, whose
+            nodes see --out and have holdfast[ray].
+        address: of the Ray cluster, HOST:PORT; without it the one of this machine, or one started for
+            this grid.
         baseline: of the table: the method with which all are compared.
         across: what may differ within one table: protocol, backbone.
         quiet: print nothing but errors and the table.
@@ -76,6 +80,8 @@ class GridOptions:
     validation: float = 0.0
     workers: int = 0
     threads: int = 1
+    engine: Literal["pool", "ray"] = "pool"
+    address: Text = None
     baseline: Text = None
     across: Text = None
     quiet: bool = False
@@ -92,7 +98,10 @@ def grid_command(arguments: list[str], console: Console) -> int:
     )  # fmt: skip
     with Shown(console, options.quiet) as watch:
         try:
-            sweep = run_grid(grid, options.out, options.workers, max(1, options.threads), watch)
+            hands = (max(0, options.workers), max(1, options.threads))
+            sweep = run_grid(
+                grid, options.out, *hands, watch, options.engine, options.address or ""
+            )
         except KeyboardInterrupt as stop:
             text = "stopped; the same command goes on where it was."
             raise Stopped(text, getattr(stop, "by", 2)) from None

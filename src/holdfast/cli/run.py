@@ -19,11 +19,16 @@ from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
 from holdfast.cli.logging import followed
 from holdfast.cli.options import RunOptions, StreamOptions
+from holdfast.cli.ranked import follow, run_rank
 from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
 from holdfast.core.grammar import coerce
+from holdfast.core.ranks import current
+from holdfast.core.registry import IMPORTED
+from holdfast.core.settings import Machine
 from holdfast.core.text import json_text
+from holdfast.learner.synced import where
 from holdfast.log.sink import ready
 from holdfast.recipes.catalogue import RECIPES, resolve
 from holdfast.recipes.presets import Preset, find_preset
@@ -39,8 +44,11 @@ from holdfast.stream import (
     validation,
 )
 from holdfast.train.blueprint import Blueprint
+from holdfast.train.devices import on_devices
 from holdfast.train.events import TaskDone
+from holdfast.train.meeting import ranked, silence
 from holdfast.train.runner import Run
+from holdfast.train.setup import FIELDS
 
 if TYPE_CHECKING:
     from holdfast.diagnose.diagnoser import Diagnoser
@@ -57,14 +65,39 @@ def run_command(arguments: list[str], console: Console) -> int:
     preset = _preset(words)
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
-    if flags.run.log:
-        ready(flags.run.log)
+    machine = Machine(**{n: v for n, v in flags.overrides.items() if FIELDS.get(n) == "machine"})
+    _agree(flags.run, machine)
+    with ranked(machine) as ranks:
+        if machine.devices > 1 and ranks is None:
+            return on_devices(machine, run_rank, arguments, sorted(IMPORTED), signals=True)
+        if ranks is not None and ranks.rank:
+            silence()
+        return _carry_out(entry.name, flags, preset, console, arguments)
+
+
+def _agree(run: RunOptions, machine: Machine) -> None:
+    """Flags that do not go together, before anything is read or started (ConfigError)."""
+    if run.log:
+        ready(run.log)
+    if machine.devices > 1 and (run.dry or run.diagnose):
+        flag, instead = (
+            ("--dry", "leave --devices out to see what one needs")
+            if run.dry
+            else ("--diagnose", "use holdfast diagnose on the run's folder afterwards")
+        )
+        raise ConfigError(f"{flag} works on one device: {instead}.")
+
+
+def _carry_out(
+    recipe: str, flags: RunFlags, preset: Preset, console: Console, arguments: Sequence[str]
+) -> int:
+    """What was asked, on the devices that are there."""
     # with --json, what a person reads goes where errors go
     console = Terminal(stderr=True, highlight=False) if flags.run.json else console
     beside = flags.run.out.parent if flags.run.out else Path("runs")
     data = open_data(flags.stream, PixelStore(beside / "pixels", flags.run.pixels))
     stream = cut(data, flags.stream, preset)
-    blueprint = Blueprint.of(entry.name, stream.shape, preset, flags.parameters, **flags.overrides)
+    blueprint = Blueprint.of(recipe, stream.shape, preset, flags.parameters, **flags.overrides)
     work = Run(blueprint.method(), stream, blueprint.setup)
     work.result.config = work.config | {
         "recipe": dict(blueprint.parameters),
@@ -91,7 +124,12 @@ def perform(
     keep_freed_memory()
     if flags.run.dry:
         return tell_needs(work, console, _opening(work, preset.name), flags.run.json)
+    ranks = current()
+    if ranks is not None and ranks.rank:
+        return follow(work, ranks)
     folder = _folder(flags.run, work)
+    if ranks is not None:
+        ranks.from_first((folder.complete, folder.state))
     say = console.print if not flags.run.quiet else lambda *_, **__: None
     if folder.complete:
         say(shown(f"{folder.path} is complete: nothing is left to learn."))
@@ -224,8 +262,12 @@ def _learn(
             logs(event)
             if work.result.status == "complete":
                 return
-            folder.keep(work.state, must=interrupt.asked or isinstance(event, TaskDone))
-            interrupt.stop()
+            asked, ranks = interrupt.asked, current()
+            folder.keep(work.state, must=asked or isinstance(event, TaskDone))
+            if ranks is not None:
+                ranks.from_first(asked)
+            if asked:
+                interrupt.stop()
 
 
 def _opening(work: Run, preset: str) -> str:
@@ -235,6 +277,6 @@ def _opening(work: Run, preset: str) -> str:
     images = sum(len(task.train) for task in stream)
     return (
         f"{core.method.name} on {stream.name}: {len(stream)} tasks, {len(stream.names)} classes, "
-        f"{images:,} training samples; {weights:,} weights on {core.fabric.device}; "
+        f"{images:,} training samples; {weights:,} weights on {where(work.learner, core.fabric.device)}; "
         f"protocol {core.protocol}, preset {preset}"
     )

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from holdfast.compare.plan import Job
-from holdfast.compare.work import Outcome, attempt
+from holdfast.compare.work import PAUSE, Outcome, Word, attempt, ended_from_outside
+from holdfast.core.parent import end_with_parent
 
 TRIES = 2  # of a run whose process was ended from outside
-PAUSE = 0.5  # seconds between two words of a run on how far it is
-
-Word = tuple[Job, float | Outcome]  # how much of a run is done, or how it ended
 
 
 def carried_out(
@@ -123,8 +119,7 @@ class _Worker:
         name, self.job = self.job.name, None
         code = self.process.exitcode
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        text = f"its process was ended from outside {self.tries} times ({how}); memory may be short"
-        return Outcome(name, error=text, trace=f"{text}\n")
+        return ended_from_outside(name, self.tries, how)
 
     def end(self) -> None:
         self.link.close()
@@ -138,7 +133,7 @@ def _serve(link: Connection, root: Path, threads: int, imports: Sequence[str]) -
     """What a process does: runs, until nobody asks for another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # another grid may take its folder up
     import torch
 
     from holdfast.core.registry import import_named
@@ -160,11 +155,3 @@ def _serve(link: Connection, root: Path, threads: int, imports: Sequence[str]) -
         except (EOFError, OSError):
             return
         link.send(attempt(job, root, share))
-
-
-def _end_with_parent() -> None:
-    """No run goes on when nobody waits for it: another grid may take its folder up."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holdfast.compare.engine import Engine, engine_named
 from holdfast.compare.plan import Grid, Job, described_grid
-from holdfast.compare.pool import carried_out
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError
-from holdfast.core.registry import IMPORTED
 from holdfast.store.atomic import atomic_write
 from holdfast.store.folder import make_folder
 from holdfast.store.lock import locked
@@ -77,6 +75,8 @@ def run_grid(
     workers: int = 0,
     threads: int = 1,
     watch: Watch = lambda sweep, job, outcome: None,
+    engine: str | Engine = "pool",
+    address: str = "",
 ) -> Sweep:
     """Carry out a grid in a folder; called again, it goes on where it was stopped, however that was.
 
@@ -86,40 +86,46 @@ def run_grid(
     Args:
         grid: what is run.
         out: the folder; each run has its own below ``runs/``, each traceback a file below ``failed/``.
-        workers: processes at a time; 0 takes as many as there are cores for, 1 this process.
+        workers: processes at a time; 0 takes as many as there are cores for, 1 this process (on a
+            cluster: one of its processes).
         threads: of torch, in each.
         watch: called when a run has gone on, or ended with an outcome.
+        engine: what carries the runs out: ``pool``, processes of this machine; ``ray``, a Ray cluster;
+            or an `Engine` that is set up already, to which workers, threads and address do not matter.
+        address: of the cluster, as HOST:PORT; empty takes the one of this machine, or starts one.
 
     Raises:
-        ConfigError: for a grid that cannot run, or a folder that is no grid's.
+        ConfigError: for a grid that cannot run, a folder that is no grid's, a cluster that cannot be
+            reached or whose nodes do not see the folder.
         StoreError: if another grid is at work in the folder.
     """
     out = Path(out)
+    if isinstance(engine, str):
+        engine = engine_named(engine, workers, threads, address)
     if out.exists() and not _is_grid(out):
         raise ConfigError(f"{out} holds no grid: choose a folder that is empty or not there.")
     make_folder(out, exist_ok=True)
-    with locked(out / ".lock", f"the grid in {out}"):
+    with locked(out / ".lock", f"the grid in {out}"), engine.ready(out / RUNS) as carry_out:
         jobs = grid.jobs()
         text = json.dumps(described_grid(grid, jobs), indent=2, default=str) + "\n"
         atomic_write(out / "grid.json", lambda to: to.write_text(text))
-        return _carry_out(jobs, out, workers or _cores() // threads or 1, threads, watch)
+        sweep = Sweep(jobs, workers=engine.workers)
+        sweep.skipped = {job.name for job in jobs if is_complete(out / RUNS / job.name)}
+        todo = [job for job in jobs if job.name not in sweep.skipped]
+        for job, word in carry_out(todo):
+            _note(sweep, job, word, out)
+            watch(sweep, job, word if isinstance(word, Outcome) else None)
+        return sweep
 
 
-def _carry_out(jobs: Sequence[Job], out: Path, workers: int, threads: int, watch: Watch) -> Sweep:
-    sweep = Sweep(jobs, workers=workers)
-    sweep.skipped = {job.name for job in jobs if is_complete(out / RUNS / job.name)}
-    todo = [job for job in jobs if job.name not in sweep.skipped]
-    workers = min(workers, len(todo)) or 1
-    for job, word in carried_out(todo, out / RUNS, workers, threads, sorted(IMPORTED)):
-        if isinstance(word, Outcome):
-            sweep.outcomes[job.name] = word
-            sweep.shares.pop(job.name, None)
-            _note_failure(out / FAILED / f"{job.name}.txt", word)
-            watch(sweep, job, word)
-        else:
-            sweep.shares[job.name] = word
-            watch(sweep, job, None)
-    return sweep
+def _note(sweep: Sweep, job: Job, word: float | Outcome, out: Path) -> None:
+    """Keep how far a run is, or how it ended."""
+    if isinstance(word, Outcome):
+        sweep.outcomes[job.name] = word
+        sweep.shares.pop(job.name, None)
+        _note_failure(out / FAILED / f"{job.name}.txt", word)
+    else:
+        sweep.shares[job.name] = word
 
 
 def is_complete(path: Path) -> bool:
@@ -147,11 +153,3 @@ def _is_grid(path: Path) -> bool:
         return False
     names = {entry.name for entry in path.iterdir()}
     return "grid.json" in names or names <= {".lock", ".lock.pid", ".grid.part.json"}
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

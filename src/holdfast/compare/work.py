@@ -19,6 +19,7 @@ from holdfast.train.events import Epoch, TaskDone
 from holdfast.train.runner import Run
 
 Share = Callable[[float], object]  # is told how much of a run is done, from 0 to 1
+PAUSE = 0.5  # seconds between two words of a run on how far it is
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     trace: str = ""
+
+
+Word = tuple[Job, float | Outcome]  # how much of a run is done, or how it ended
+
+
+def ended_from_outside(name: str, tries: int, how: str) -> Outcome:
+    """The outcome of a run whose process was ended again and again."""
+    text = f"its process was ended from outside {tries} times ({how}); memory may be short"
+    return Outcome(name, error=text, trace=f"{text}\n")
 
 
 def attempt(job: Job, root: Path, share: Share) -> Outcome:

@@ -32,6 +32,10 @@ class PluginError(StoreError):
     """Code from outside that a stored model needs, and that the user has not named."""
 
 
+class DeviceError(HoldfastError):
+    """One of several processes that learn together has ended."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist, with the nearest one that does.
 

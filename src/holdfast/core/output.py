@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.numerics import at_least_float32, to_float
+from holdfast.core.ranks import joined
 from holdfast.core.rows import Rows
 
 
@@ -36,10 +37,13 @@ class Output(NamedTuple):
 
 @torch.no_grad()
 def outputs(learner: nn.Module, rows: Rows, batch: int = 1024) -> Output:
-    """What the learner says of rows as they rest: in eval mode, without views, batch by batch."""
+    """What the learner says of rows as they rest: in eval mode, without views, batch by batch.
+
+    Processes that learn together share the rows.
+    """
     mode = learner.training
     learner.eval()
-    result = forward_batches(learner, rows, batch)
+    result = joined(len(rows), lambda some: forward_batches(learner, rows[some], batch))
     learner.train(mode)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -112,10 +113,47 @@ class Machine:
     Args:
         device: auto, cpu, cuda or mps.
         precision: of the forward pass: 32-true or bf16-mixed.
+        devices: processes that learn together, each on a device of its own (on a CPU: on its share of
+            the cores); every figure is that of one, up to rounding and batch norm.
+        sync_norm: batch norm by the statistics of all devices' rows, so that it too is that of one.
     """
 
     device: str = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    devices: int = 1
+    sync_norm: bool = False
+
+    def __post_init__(self):
+        require(self, devices=1)
+
+    def require_devices(self, size: int) -> None:
+        """Refuse more processes on this machine than it has devices for (ConfigError).
+
+        Args:
+            size: how many of the processes run on this machine.
+        """
+        from holdfast.core.processor import accelerated
+
+        there, what = os.cpu_count() or 1, "cores"
+        if self.device != "cpu" and accelerated():
+            there, what = torch_devices(), "devices"
+        if size > there:
+            raise ConfigError(
+                f"--devices {size} are more than the {there} {what} of this machine: give {there} at "
+                "most, or start it on several machines with torchrun."
+            )
+
+    def _require_ranks(self) -> None:
+        """Refuse another number of devices than processes have come together (ConfigError)."""
+        from holdfast.core.ranks import current
+
+        ranks = current()
+        size = 1 if ranks is None else ranks.size
+        if self.devices != size:
+            raise ConfigError(
+                f"devices={self.devices} needs as many processes, and this is one of {size}: use "
+                "holdfast.run(...), holdfast run --devices, or torchrun with as many."
+            )
 
     def fabric(self) -> Fabric | Processor:
         """What moves and steps on this machine: Fabric, or on a CPU in full precision the `Processor`.
@@ -123,6 +161,7 @@ class Machine:
         Raises:
             ConfigError: if it has no such device.
         """
+        self._require_ranks()
         if self.device not in DEVICES:
             raise ConfigError(f"--device {self.device} is unknown: use {', '.join(DEVICES)}.")
         if self.precision == "32-true" and self.device in ("cpu", "auto"):
@@ -134,9 +173,28 @@ class Machine:
         from lightning_fabric.utilities.exceptions import MisconfigurationException
 
         try:
-            return Fabric(accelerator=self.device, devices=1, precision=self.precision)
+            here = torch_place()
+            one = 1 if here is None else [here]
+            return Fabric(accelerator=self.device, devices=one, precision=self.precision)
         except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise ConfigError(
                 f"--device {self.device} cannot be used ({reason}): use --device cpu or auto."
             ) from None
+
+
+def torch_devices() -> int:
+    """How many accelerators there are."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 1
+
+
+def torch_place() -> int | None:
+    """The number of the CUDA device of this one of several processes; None where it learns alone."""
+    import torch
+
+    from holdfast.core.ranks import current
+
+    ranks = current()
+    return ranks.device.index if ranks is not None and torch.cuda.is_available() else None

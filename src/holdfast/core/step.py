@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from holdfast.core.ranks import Ranks
 from holdfast.core.rows import Rows
 
 if TYPE_CHECKING:
@@ -19,15 +20,45 @@ if TYPE_CHECKING:
 Forward = Callable[[Tensor], "Output"]
 
 
+class Share:
+    """The rows of a part whose inputs one of several processes has.
+
+    Args:
+        x: its inputs.
+        rows: of all processes.
+        ranks: the processes.
+        columns: of an output, those that somebody reads; the others travel to nobody, and are nan.
+    """
+
+    def __init__(self, x: Tensor, rows: int, ranks: Ranks, columns: Collection[str]):
+        self.x, self.rows, self.ranks, self.columns = x, rows, ranks, columns
+
+    def asked(self, forward: Forward) -> Output:
+        """What a network says of all processes' rows, each having asked it of its own."""
+        with self.ranks.parted():
+            out = forward(self.x)
+        read = out._asdict()
+        whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
+        nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
+        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
+        return type(out)(**unread | dict(zip(self.columns, whole, strict=True)))
+
+
 class Part:
     """A group of rows, what the learner says of them, and what the past network says.
 
     Both outputs are computed on first use and then kept: however many terms ask, a part costs one
     forward pass of each network.
+
+    Where several processes learn together, ``rows`` and outputs are those of all of them, so that a
+    term computes what it would alone; of the inputs ``rows.x`` nobody has all, and they are nan.
     """
 
-    def __init__(self, rows: Rows, forward: Forward, past: Forward | None):
+    def __init__(
+        self, rows: Rows, forward: Forward, past: Forward | None, share: Share | None = None
+    ):
         self.rows, self._forward, self._past = rows, forward, past
+        self._share = share
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -35,7 +66,7 @@ class Part:
     @cached_property
     def out(self) -> Output:
         """The learner's output, with its graph."""
-        return self._forward(self.rows.x)
+        return self._asked(self._forward)
 
     @cached_property
     def past(self) -> Output:
@@ -43,7 +74,11 @@ class Part:
         if self._past is None:
             raise LookupError("there is no past network in the first task.")
         with torch.no_grad():
-            return self._past(self.rows.x)
+            return self._asked(self._past)
+
+    def _asked(self, forward: Forward) -> Output:
+        """What a network says of all rows."""
+        return forward(self.rows.x) if self._share is None else self._share.asked(forward)
 
     @property
     def teacher(self) -> Forward | None:
@@ -67,7 +102,7 @@ class Step:
     """One update: named parts, the task's place in the stream, and a record for the log.
 
     Args:
-        parts: rows by name; ``batch`` always, a memory may add its own draws. ``new`` and ``old``
+        parts: rows by name, or parts; ``batch`` always, a memory may add its own draws. ``new`` and ``old``
             are the rows of ``batch`` that came with the current and with earlier tasks.
         forward: the learner.
         past: the past network, None in the first task.
@@ -83,7 +118,7 @@ class Step:
 
     def __init__(
         self,
-        parts: Mapping[str, Rows],
+        parts: Mapping[str, Rows | Part],
         forward: Forward,
         past: Forward | None = None,
         task: int = 0,
@@ -96,13 +131,17 @@ class Step:
         lr: float = 0.0,
         size: int = 0,
     ):
-        self.learner, self.lr, self.size = learner, lr, size or parts["batch"].images
+        self._parts = {
+            name: rows if isinstance(rows, Part) else Part(rows, forward, past)
+            for name, rows in parts.items()
+        }
+        self.learner, self.lr = learner, lr
+        self.size = size or self._parts["batch"].rows.images
         self.task, self.classes, self.seen = task, classes, seen
         self.epoch, self.epochs = epoch, epochs
         self.has_past = past is not None
         self.known = self.old_classes if known is None else known
         self.records: dict[str, Tensor] = {}
-        self._parts = {name: Part(rows, forward, past) for name, rows in parts.items()}
 
     @cached_property
     def old_classes(self) -> tuple[int, ...]:

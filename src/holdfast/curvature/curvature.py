@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, unknown
+from holdfast.core.ranks import added
 from holdfast.core.registry import Registry
 from holdfast.core.rng import make_generator
 from holdfast.curvature.diagonal import squared_gradients
@@ -135,21 +136,25 @@ class Curvature(Importance):
         """A gradient for every image and factor."""
         diagonal = self.structure == "diagonal"
         shape = (layout.size,) if diagonal else (layout.size,) * 2
-        x, total = task.train.x, next(learner.parameters()).new_zeros(shape)
+        x = task.train.x
 
         def score(out: Output, v: Tensor) -> Tensor:
             return (self.likelihood.logits(out, task)[0] * v).sum()
 
-        for start in range(0, len(x), factors.images):
-            v = factors.at(slice(start, start + factors.images))
-            image = start + torch.arange(len(v), device=v.device).repeat_interleave(v.shape[1])
-            for gradients in persample(learner, layout, score, x, image, v.flatten(0, 1)):
-                if diagonal:
-                    total += layout.flat({n: g.square().sum(0) for n, g in gradients.items()})
-                else:
-                    rows = torch.cat([g.flatten(1) for g in gradients.values()], 1)
-                    total.addmm_(rows.T, rows)
-        return (Diagonal if diagonal else Full)(layout, total)
+        def work(some: slice) -> Tensor:
+            total = next(learner.parameters()).new_zeros(shape)
+            for start in range(some.start, some.stop, factors.images):
+                v = factors.at(slice(start, min(start + factors.images, some.stop)))
+                image = start + torch.arange(len(v), device=v.device).repeat_interleave(v.shape[1])
+                for gradients in persample(learner, layout, score, x, image, v.flatten(0, 1)):
+                    if diagonal:
+                        total += layout.flat({n: g.square().sum(0) for n, g in gradients.items()})
+                    else:
+                        rows = torch.cat([g.flatten(1) for g in gradients.values()], 1)
+                        total.addmm_(rows.T, rows)
+            return total
+
+        return (Diagonal if diagonal else Full)(layout, added(len(x), work))
 
     def output_factors(self, learner: Learner, task: Task) -> OutputFactors:
         """The vectors v_r of every image, in the space of its logits.

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from holdfast.core.ranks import added
 from holdfast.curvature.backward import ReusedLayerError, output_gradients
 from holdfast.curvature.fisher import OutputFactors
 from holdfast.curvature.layers import known_layers, squared
@@ -40,11 +41,15 @@ def squared_gradients(
     known = known_layers(learner, layout)
     if known is None:
         return None
-    total = torch.zeros(layout.size).to(factors.p)
-    try:
-        for batch in output_gradients(learner, known, read, x, factors):
+
+    def work(rows: slice) -> Tensor:
+        total = torch.zeros(layout.size).to(factors.p)
+        for batch in output_gradients(learner, known, read, x[rows], factors.some(rows)):
             with torch.no_grad():
                 total += layout.flat(squared(known, batch))
+        return total
+
+    try:
+        return added(len(x), work)
     except ReusedLayerError:
         return None
-    return total

@@ -7,6 +7,8 @@ factors v_ir in the space of the logits: one backward pass a factor.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,6 +33,12 @@ class OutputFactors:
 
     def __len__(self) -> int:
         return len(self.p)
+
+    def some(self, rows: slice) -> OutputFactors:
+        """Those of some images."""
+        part = copy.copy(self)
+        part.p, part.labels = self.p[rows], None if self.labels is None else self.labels[rows]
+        return part
 
     @property
     def per_image(self) -> int:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call, jvp
 
+from holdfast.core.ranks import added
 from holdfast.curvature.fisher import OutputFactors
 from holdfast.curvature.hessian import BATCH, Weights, covered_weights
 from holdfast.curvature.layout import Layout
@@ -45,12 +46,12 @@ def ggn_times(
         vector: u.
     """
     weights, everything = covered_weights(learner, layout)
-    total, along = torch.zeros_like(vector), layout.split(vector)
-    for start in range(0, len(task.train), BATCH):
-        rows = slice(start, start + BATCH)
+    along = layout.split(vector)
+
+    def batch(rows: slice) -> Tensor:
         x = inputs_of(learner, task.train.x[rows])
 
-        def read(some: Weights, x: Tensor = x) -> Tensor:
+        def read(some: Weights) -> Tensor:
             return likelihood.logits(functional_call(learner, everything | some, (x,)), task)
 
         with torch.no_grad():
@@ -60,5 +61,12 @@ def ggn_times(
             pulled = torch.autograd.grad(
                 (read(leaves) * through).sum(), list(leaves.values()), materialize_grads=True
             )
-        total += layout.flat(dict(zip(leaves, pulled, strict=True)))
-    return total
+        return layout.flat(dict(zip(leaves, pulled, strict=True)))
+
+    def work(rows: slice) -> Tensor:
+        total = torch.zeros_like(vector)
+        for start in range(rows.start, rows.stop, BATCH):
+            total += batch(slice(start, min(start + BATCH, rows.stop)))
+        return total
+
+    return added(len(task.train), work)

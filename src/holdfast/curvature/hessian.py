@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranks import added
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.likelihood import Likelihood
 from holdfast.curvature.persample import inputs_of, weights_of
@@ -52,12 +53,16 @@ def loss_gradient(
     weights, everything = covered_weights(learner, layout)
     for w in weights.values():
         w.requires_grad_()
-    total = torch.zeros(layout.size).to(next(learner.parameters()))
-    for rows in task.train.batches(BATCH):
-        loss = _summed_loss(learner, everything, rows, task, likelihood)
-        gradient = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
-        total += layout.flat(dict(zip(weights, gradient, strict=True)))
-    return total
+
+    def work(some: slice) -> Tensor:
+        total = torch.zeros(layout.size).to(next(learner.parameters()))
+        for rows in task.train[some].batches(BATCH):
+            loss = _summed_loss(learner, everything, rows, task, likelihood)
+            gradient = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
+            total += layout.flat(dict(zip(weights, gradient, strict=True)))
+        return total
+
+    return added(len(task.train), work)
 
 
 @torch.enable_grad()
@@ -72,14 +77,19 @@ def hessian_times(
     weights, everything = covered_weights(learner, layout)
     for w in weights.values():
         w.requires_grad_()
-    total, along = torch.zeros_like(vector), layout.split(vector)
-    for rows in task.train.batches(BATCH):
-        loss = _summed_loss(learner, everything, rows, task, likelihood)
-        gradient = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
-        moved = torch.stack([(g * along[n]).sum() for n, g in zip(weights, gradient)]).sum()
-        second = torch.autograd.grad(moved, list(weights.values()), materialize_grads=True)
-        total += layout.flat(dict(zip(weights, second, strict=True)))
-    return total
+    along = layout.split(vector)
+
+    def work(some: slice) -> Tensor:
+        total = torch.zeros_like(vector)
+        for rows in task.train[some].batches(BATCH):
+            loss = _summed_loss(learner, everything, rows, task, likelihood)
+            gradient = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            moved = torch.stack([(g * along[n]).sum() for n, g in zip(weights, gradient)]).sum()
+            second = torch.autograd.grad(moved, list(weights.values()), materialize_grads=True)
+            total += layout.flat(dict(zip(weights, second, strict=True)))
+        return total
+
+    return added(len(task.train), work)
 
 
 def dense_hessian(

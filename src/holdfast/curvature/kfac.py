@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.ranks import added
 from holdfast.curvature.backward import ReusedLayerError, output_gradients
 from holdfast.curvature.fisher import OutputFactors
 from holdfast.curvature.layers import known_layers, rule_of, squared
@@ -51,11 +52,12 @@ def kronecker_factors(
         raise ConfigError(_unknown(learner, layout))
     dense = {name: m for name, m in known.items() if not isinstance(m, nn.BatchNorm2d)}
     norms = {name: m for name, m in known.items() if name not in dense}
-    A: dict[str, Tensor] = {}
-    G: dict[str, Tensor] = {}
-    rest = {name: torch.zeros(shape).to(factors.p) for name, shape in layout.shapes.items()}
-    try:
-        for batch in output_gradients(learner, known, read, x, factors):
+
+    def work(rows: slice) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        A: dict[str, Tensor] = {}
+        G: dict[str, Tensor] = {}
+        rest = {name: torch.zeros(shape).to(factors.p) for name, shape in layout.shapes.items()}
+        for batch in output_gradients(learner, known, read, x[rows], factors.some(rows)):
             with torch.no_grad():
                 for name, module in dense.items():
                     if batch.first:
@@ -64,6 +66,10 @@ def kronecker_factors(
                     G[name] = G.get(name, 0) + _output_factor(module, batch.gradients[name])
                 for name, value in squared(norms, batch).items():
                     rest[name] += value
+        return A, G, rest
+
+    try:
+        A, G, rest = added(len(x), work)
     except ReusedLayerError as error:
         raise ConfigError(
             f"the layer {error} is used twice in a forward pass, which Kronecker factors do not "

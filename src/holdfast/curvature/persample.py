@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from holdfast.core.numerics import to_float
+from holdfast.core.ranks import joined
 from holdfast.curvature.layout import Layout
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def inputs_of(learner: Learner, x: Tensor) -> Tensor:
 @torch.no_grad()
 def predict(learner: Learner, x: Tensor, read: Callable[[Output], Tensor]) -> Float[Tensor, "n k"]:
     """What is read of the learner's outputs, batch by batch, in the mode it is in."""
-    return torch.cat([read(learner(inputs_of(learner, piece))) for piece in x.split(1024)])
+    one = lambda some: torch.cat([read(learner(inputs_of(learner, p))) for p in some.split(1024)])
+    return joined(len(x), lambda rows: (one(x[rows]),))[0]
 
 
 @torch.no_grad()

@@ -32,6 +32,10 @@ class _Draw:
     colour: Float[Tensor, "n 4"]  # brightness, contrast and saturation as factors, hue in turns
     sigma: Float[Tensor, " n"]  # pixels
 
+    def of(self, share: slice) -> _Draw:
+        """What was decided for some samples."""
+        return _Draw(self.box[share], self.flip[share], self.colour[share], self.sigma[share])
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -87,14 +91,38 @@ class Augment:
             x: (N, C, H, W) images, uint8 or float in [0, 1], or (N, D) features, on any device.
             generator: all of chance; one on the CPU gives the same draws to every device.
         """
-        x = self._image(x, generator) if x.ndim == 4 else to_float(x)
-        if self.noise:
-            noise = torch.randn(x.shape, generator=generator, device=generator.device)
-            x = x + self.noise * noise.to(x)
-        return x.clamp(0, 1).contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        return self._views(x, slice(None), generator)
 
-    def _image(self, x: Shaped[Tensor, "n c h w"], g: Generator) -> Float[Tensor, "n c h w"]:
-        draw = self._draw(len(x), x.shape[2], x.shape[3], g, x.device)
+    @torch.no_grad()
+    def some(
+        self, x: Shaped[Tensor, "n ..."], share: slice, generator: Generator
+    ) -> Float[Tensor, "m ..."]:
+        """The views that a call gives some of the samples; chance is drawn for all.
+
+        Args:
+            x: all samples, as for a call.
+            share: which are wanted.
+            generator: as for a call.
+        """
+        if type(self).__call__ is not Augment.__call__:
+            return self(x, generator)[share]
+        return self._views(x, share, generator)
+
+    def _views(self, x: Shaped[Tensor, "n ..."], share: slice, g: Generator) -> Tensor:
+        some = x[share]
+        some = self._image(x, share, g) if x.ndim == 4 else to_float(some)
+        if self.noise:
+            noise = torch.randn(x.shape, generator=g, device=g.device)[share]
+            some = some + self.noise * noise.to(some)
+        if x.ndim != 4:
+            return some
+        return some.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+    def _image(
+        self, x: Shaped[Tensor, "n c h w"], share: slice, g: Generator
+    ) -> Float[Tensor, "m c h w"]:
+        draw = self._draw(len(x), x.shape[2], x.shape[3], g, x.device).of(share)
+        x = x[share]
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would cost a pixel's last bit
             if self.crop == (1, 1):
                 x = to_float(_move(x, draw)).float()

@@ -15,6 +15,7 @@ that says which law does not hold.
 """
 
 from holdfast.testing.backbones import check_backbone
+from holdfast.testing.devices import check_devices
 from holdfast.testing.memories import check_memory
 from holdfast.testing.readouts import check_readout
 from holdfast.testing.recipes import RECIPE_LAWS, check_recipe
@@ -28,6 +29,7 @@ from holdfast.testing.waits import counting_waits
 __all__ = [
     "RECIPE_LAWS",
     "check_backbone",
+    "check_devices",
     "check_memory",
     "check_readout",
     "check_recipe",

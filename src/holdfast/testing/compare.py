@@ -28,15 +28,24 @@ def expect(holds: bool, sentence: str) -> None:
         raise AssertionError(sentence)
 
 
-def difference(a: Any, b: Any, skip: Collection[str] = (), path: str = "it") -> str:
+def difference(
+    a: Any, b: Any, skip: Collection[str] = (), path: str = "it", within: float = 0.0
+) -> str:
     """Where nested data differ first, as a path; empty if they are equal bit for bit.
+
+    Args:
+        a: nested data.
+        b: others.
+        skip: names that are not compared.
+        path: what the data are called.
+        within: numbers may differ by so much, in units of their tensor's largest, or of 1.
 
     >>> difference({"a": [torch.ones(2), 1]}, {"a": [torch.ones(2), 2]})
     'it.a.1'
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         same = a.shape == b.shape and a.dtype == b.dtype
-        return "" if same and bool(torch.equal(_no_nan(a), _no_nan(b))) else path
+        return "" if same and _equal(_no_nan(a), _no_nan(b), within) else path
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         if {str(name) for name in a} != {str(name) for name in b}:
             return path
@@ -46,9 +55,18 @@ def difference(a: Any, b: Any, skip: Collection[str] = (), path: str = "it") -> 
             return path
         pairs = {str(place): pair for place, pair in enumerate(zip(a, b))}
     else:
-        return "" if bool(a == b) or (a != a and b != b) else path
-    inner = (difference(*pair, skip, f"{path}.{name}") for name, pair in pairs.items())
+        near = False
+        if isinstance(a, float) and isinstance(b, float):
+            near = abs(a - b) <= within * max(1.0, abs(a))
+        return "" if near or bool(a == b) or (a != a and b != b) else path
+    inner = (difference(*pair, skip, f"{path}.{name}", within) for name, pair in pairs.items())
     return next((place for place in inner if place), "")
+
+
+def _equal(a: Tensor, b: Tensor, within: float) -> bool:
+    if not within or not a.is_floating_point() or not a.numel():
+        return bool(torch.equal(a, b))
+    return float((a - b).abs().max()) <= within * max(1.0, float(a.abs().max()))
 
 
 def _no_nan(x: Tensor) -> Tensor:

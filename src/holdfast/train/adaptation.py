@@ -9,18 +9,21 @@ import torch
 from holdfast.core.rng import derive_seed
 from holdfast.learner.adapt import begin_adapting, close_weights, open_weights
 from holdfast.learner.learner import GrowingHead, Learner
+from holdfast.learner.synced import sync_norms
 from holdfast.learner.wrapped import Wrapped
 from holdfast.recipes.method import Method
 
 if TYPE_CHECKING:
     from holdfast.train.continual import Continual
+    from holdfast.train.setup import Setup
 
 
-def awaiting(method: Method, learner: Learner) -> Learner:
+def awaiting(setup: Setup, method: Method, learner: Learner) -> Learner:
     """A new learner for a method: a network of one's own that is not trained stands still, and one to be
     adapted counts as trained.
 
     Args:
+        setup: whose machine may want batch norm by all devices' rows.
         method: what will be done with it.
         learner: is changed, and returned.
 
@@ -31,6 +34,8 @@ def awaiting(method: Method, learner: Learner) -> Learner:
         learner.backbone.freeze()
     if method.adapts:
         begin_adapting(learner.backbone)
+    if setup.machine.sync_norm:
+        sync_norms(learner)
     return learner
 
 

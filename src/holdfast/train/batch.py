@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.output import Output
-from holdfast.core.step import Forward, Step
+from holdfast.core.ranks import current
+from holdfast.core.rows import Rows
+from holdfast.core.step import Forward, Part, Share, Step
 from holdfast.memory.memory import pick
 from holdfast.stream.augment import views
 from holdfast.stream.task import Task
@@ -36,16 +38,12 @@ def make_step(
     raw |= core.memory.drawn(len(rows), generator)
     if core.rows is not None:
         raw["given"] = pick(core.rows, len(rows), generator)
-    wanted = core.method.views
-    parts = {
-        # a lone row is seen twice at least: batch norm needs two
-        name: views(core.augment, part, wanted if len(part) > 1 else max(2, wanted), generator)
-        for name, part in raw.items()
-    }
+    past = past_forward(core)
+    parts = {name: seen(core, trainer, part, past, generator) for name, part in raw.items()}
     return Step(
         parts,
         trainer.model,
-        past_forward(core),
+        past,
         task.index,
         task.classes,
         classes_with(core.progress.seen, task),
@@ -56,6 +54,26 @@ def make_step(
         lr=lr,
         size=len(trainer.pool),
     )
+
+
+def seen(
+    core: Continual,
+    trainer: Trainer,
+    rows: Rows,
+    past: Forward | None,
+    generator: torch.Generator,
+) -> Part:
+    """Views of rows, as a part of a step; of several processes each makes its share of them."""
+    count = core.method.views if len(rows) > 1 else max(2, core.method.views)  # for batch norm
+    ranks = current()
+    share = None if ranks is None else ranks.share(count * len(rows))
+    if ranks is None or share is None:
+        return Part(views(core.augment, rows, count, generator), trainer.model, past)
+    table = rows.repeat(count)
+    x = core.augment.some(table.x, share, generator)
+    nobody = torch.full((1, 1), torch.nan, device=x.device).expand(len(table), 1)
+    here = Share(x, len(table), ranks, trainer.columns)
+    return Part(table.with_x(nobody), trainer.model, past, here)
 
 
 def past_forward(core: Continual) -> Forward | None:

@@ -91,7 +91,7 @@ class Continual:
             head = classes if any(term.whole_head for term in method.terms) else 0
             network = setup.network
             sizes = (network.width, method.dim, head, network.tune_layers)
-            self.learner = awaiting(method, Learner(shape, network.backbone, *sizes))
+            self.learner = awaiting(setup, method, Learner(shape, network.backbone, *sizes))
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -12,10 +12,14 @@ from torch import Tensor
 
 from holdfast.anchor.rule import edited
 from holdfast.core.errors import ConfigError
+from holdfast.core.output import Output
+from holdfast.core.ranks import current
 from holdfast.core.rng import make_generator, seeded
 from holdfast.core.rows import Rows
 from holdfast.core.step import Forward, Step
+from holdfast.learner.synced import average_statistics
 from holdfast.loss.classify import CrossEntropy
+from holdfast.loss.term import Objective
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import begin_adaptation
 from holdfast.train.batch import make_step
@@ -34,6 +38,7 @@ class Trainer:
         begin_adaptation(core)
         training = core.setup.training
         self.objectives = core.method.objectives or [CrossEntropy()]
+        self.columns = columns_read(self.objectives, core)
         self.pool = core.memory.pooled(task.train)
         self.new = NewRows(self.pool, task)
         self.epochs = training.epochs_of(task.index)
@@ -42,6 +47,15 @@ class Trainer:
         self.schedule = WarmupCosine(self.optimizer, self.epochs, self.batches, training.warmup)
         self.model: Forward
         self.model, self.wrapped = core.fabric.setup(core.learner, self.optimizer)  # type: ignore[assignment]
+
+
+def columns_read(objectives: Sequence[Objective], core: Continual) -> tuple[str, ...]:
+    """The columns of an `Output` that terms and memory read; all where a term does not say."""
+    terms = [term for objective in objectives for term in objective.terms()]
+    if not all(term.reads for term in terms):
+        return Output._fields
+    read = {name for term in terms for name in (*term.reads, *term.asks)} | {*core.memory.columns}
+    return tuple(name for name in Output._fields if name in read)
 
 
 def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoch:
@@ -67,6 +81,9 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
             means.add(step.records, loss)
             observe(core, pool[index[fresh]], fresh, step, epoch, generator)
     finite.check()
+    ranks = current()
+    if ranks is not None:
+        average_statistics(core.learner, ranks)
     if not moved:
         raise ConfigError(
             f"the loss of {core.method.name} reached no weight in task {task.index + 1}: nothing would "
@@ -84,6 +101,9 @@ def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -
     if loss.requires_grad:
         trainer.wrapped.zero_grad()
         core.fabric.backward(loss)
+        ranks = current()
+        if ranks is not None:
+            ranks.mean(p.grad for p in core.learner.parameters() if p.grad is not None)
         with edited(core.method.rules, core.learner, step):
             trainer.wrapped.step()
     trainer.schedule.step()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from holdfast.core.ranks import current
 from holdfast.core.settings import Training
 from holdfast.learner.learner import Learner
 from holdfast.metrics import accuracies, right_task
@@ -13,8 +14,10 @@ from holdfast.recipes.method import Method
 from holdfast.stream.task import Stream, Task
 from holdfast.train.alone import refuse_alone
 from holdfast.train.continual import Continual
+from holdfast.train.devices import on_devices
 from holdfast.train.events import STOP, Event, TaskDone, ignore
 from holdfast.train.identity import refuse_other
+from holdfast.train.meeting import ranked
 from holdfast.train.progress import Progress
 from holdfast.train.result import Result
 from holdfast.train.seen import Seen, later_rows
@@ -40,19 +43,41 @@ def run(
         watch: called with every `Epoch` and `TaskDone`; if it returns `holdfast.STOP`, the run ends
             there and the result says so.
 
+    With ``Machine(devices=N)`` it is carried out by N processes, which this function starts (a script
+    needs ``if __name__ == "__main__":`` around its calls), or which torchrun has started.
+
     Raises:
         ConfigError: for parts that do not fit together.
+        DeviceError: if one of several processes ends before the run does.
         ProtocolError: when a part keeps images that the protocol does not allow.
         DivergedError: when a loss term stops being finite; what earlier events showed stays valid.
     """
-    work = Run(method, stream, setup)
-    work.result.config = work.config | dict(config or {})
+    setup = as_setup(setup)
+    machine = setup.machine
+    with ranked(machine):  # by a launcher, or alone
+        if machine.devices > 1 and current() is None:
+            parts = (method, stream, setup, dict(config or {}))
+            return on_devices(machine, _run_rank, *parts, heard=watch)
+        return _run(Run(method, stream, setup), dict(config or {}), watch)
+
+
+def _run(work: Run, config: dict[str, object], watch: Callable[[Event], object]) -> Result:
+    """A run with its watcher; of several processes, that of the first is heard."""
+    work.result.config = work.config | config
+    ranks = current()
     for event in work.events():
-        if watch(event) is STOP:
+        stop = watch(event) is STOP if ranks is None or ranks.rank == 0 else False
+        if stop if ranks is None else ranks.from_first(stop):
             if work.result.status != "complete":
                 work.result.status = "stopped: by its watcher"
             break
     return work.result
+
+
+def _run_rank(say: Callable[[Event], object], *parts: Any) -> Result:
+    """The run on one of several processes that this one has started."""
+    *made_of, config = parts
+    return _run(Run(*made_of), config, say)
 
 
 class Run:

@@ -159,6 +159,12 @@ class Setup:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for results and for telling two setups apart."""
         data = {name: asdict(getattr(self, name)) for name in GROUPS}
+        for name in (
+            "devices",
+            "sync_norm",
+        ):  # named where they are not the default: older runs stay
+            if data["machine"][name] == getattr(Machine, name):
+                del data["machine"][name]
         text = lambda readout: readout if isinstance(readout, str) else readout.name
         augment = self.augment if isinstance(self.augment, str) else asdict(self.augment)
         return data | {
