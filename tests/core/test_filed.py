@@ -119,7 +119,7 @@ from holdfast.learner import Learner
 from holdfast.stream import Source, class_incremental
 torch.set_num_threads(1)
 pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + 96 * 2**20
+limit = pages * resource.getpagesize() + 160 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 x = all_rows(RowFile(sys.argv[1], (3, 64, 64)))
 y = torch.arange(len(x)) % 4
@@ -137,11 +137,11 @@ except RuntimeError as error:
 
 
 def test_a_table_four_times_the_memory_limit_is_cut_hashed_normalised_and_read(tmp_path):
-    count = 4 * 96 * 2**20 // (3 * 64 * 64)
+    count = 4 * 160 * 2**20 // (3 * 64 * 64)
     with (tmp_path / "rows").open("wb") as file:
         file.truncate(count * 3 * 64 * 64)
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "rows")]
     source = str(Path(holdfast.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["384", str(count // 2), "True"], done.stderr
+    assert done.stdout.split() == ["640", str(count // 2), "True"], done.stderr

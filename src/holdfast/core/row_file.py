@@ -66,7 +66,15 @@ class RowFile:
         """Neighbouring rows, straight into where they belong."""
         view, start = rows.reshape(-1).data, place * self.width
         while view:
-            count = os.preadv(self.handle, [view], start)
+            count = self._read_at(view, start)
             if not count:
                 raise DataError(f"{self.path} became shorter while it was read: remove it.")
             view, start = view[count:], start + count
+
+    def _read_at(self, view: memoryview, start: int) -> int:
+        """Bytes from a place of the file; how many came."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self.handle, [view], start)
+        with self.path.open("rb") as file:  # where there is no reading by position
+            file.seek(start)
+            return file.readinto(view)

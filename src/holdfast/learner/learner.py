@@ -210,7 +210,7 @@ def _moments(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor
 def _pixel_moments(x: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
     """Mean and deviation of each channel in [0, 1], of sums that are exact."""
     total = torch.zeros(2, x.shape[1], dtype=torch.float64)
-    for piece in pieces(x):
+    for piece in pieces(x, 2**18):
         values = in_float64(piece).cpu()
         total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
     mean, square = total / (x.numel() // x.shape[1])
