@@ -71,3 +71,73 @@ def average(R, weights):
         pairs = list(zip(weights[: i + 1], row))
         seen.append(sum(w * v for w, v in pairs) / sum(w for w, _ in pairs))
     return sum(seen) / len(seen)
+
+
+def average_by_classes(R, weights, tasks):
+    """After each task over what was seen, each step counted once for every class it brought."""
+    steps, seen = [], set()
+    for i, row in enumerate(R):
+        value = sum(w * v for w, v in zip(weights, row)) / sum(weights[: i + 1])
+        steps += [value for _ in set(tasks[i]) - seen]
+        seen |= set(tasks[i])
+    return sum(steps) / len(steps)
+
+
+def forgetting_of_recurring(R, weights, variant, tasks):
+    """A task counts from the last time that one of its classes came; what came last is not forgotten."""
+    last, parts = len(R) - 1, []
+    for j, classes in enumerate(tasks):
+        again = max(i for i in range(len(tasks)) if set(tasks[i]) & set(classes))
+        if again == last:
+            continue
+        rows = {"first": [again], "max_before": range(again, last)}
+        rows = rows.get(variant, range(again, last + 1))
+        parts.append((weights[j], max(R[i][j] for i in rows) - R[last][j]))
+    return sum(w * f for w, f in parts) / sum(w for w, _ in parts)
+
+
+def balanced_variances(table):
+    """Of y[stream][block][method]: variances of stream, block and rest from sums of squares.
+
+    Where none comes out below 0 these are the restricted likelihood's.
+    """
+    S, B, k = len(table), len(table[0]), len(table[0][0])
+    m = sum(y for one in table for row in one for y in row) / (S * B * k)
+    of_stream = [sum(map(sum, one)) / (B * k) for one in table]
+    of_block = [[sum(row) / k for row in one] for one in table]
+    of_method = [
+        sum(table[s][b][j] for s in range(S) for b in range(B)) / (S * B) for j in range(k)
+    ]
+    streams = B * k * sum((v - m) ** 2 for v in of_stream) / (S - 1)
+    blocks = sum(k * (of_block[s][b] - of_stream[s]) ** 2 for s in range(S) for b in range(B))
+    blocks /= S * (B - 1)
+    rest = sum(
+        (table[s][b][j] - of_block[s][b] - of_method[j] + m) ** 2
+        for s in range(S)
+        for b in range(B)
+        for j in range(k)
+    ) / ((S * B - 1) * (k - 1))
+    return (streams - blocks) / (B * k), (blocks - rest) / k, rest
+
+
+def restricted_likelihood(y, X, streams, blocks, variances):
+    """-2 log of the restricted likelihood, with the whole covariance matrix written out."""
+    import numpy as np
+
+    of_stream, of_block, rest = variances
+    n = len(y)
+    V = np.array(
+        [
+            [
+                of_stream * (streams[i] == streams[j])
+                + of_block * (streams[i] == streams[j] and blocks[i] == blocks[j])
+                + rest * (i == j)
+                for j in range(n)
+            ]
+            for i in range(n)
+        ]
+    )
+    inverse = np.linalg.inv(V)
+    A = X.T @ inverse @ X
+    r = y - X @ np.linalg.solve(A, X.T @ inverse @ y)
+    return np.linalg.slogdet(V)[1] + np.linalg.slogdet(A)[1] + r @ inverse @ r

@@ -1,5 +1,6 @@
 """The metrics again, slowly: loops over rows, pairs and bins in plain Python."""
 
+import itertools
 import math
 
 
@@ -62,3 +63,23 @@ def fpr_at_known(known, unknown, share):
         if sum(u <= t for u in known) >= share * len(known) - 1e-9:
             return sum(u <= t for u in unknown) / len(unknown)
     raise AssertionError("the largest accepts all")
+
+
+def oscr(known, right, unknown):
+    """Threshold by threshold: the area under a polygon of (unknown accepted, known accepted and right)."""
+    points = [(0.0, 0.0)]
+    for t in sorted({*known, *unknown}):
+        accepted = sum(u <= t for u in unknown) / len(unknown)
+        correct = sum(k <= t and bool(ok) for k, ok in zip(known, right, strict=True)) / len(known)
+        points.append((accepted, correct))
+    return math.fsum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
+
+
+def average_precision(known, unknown):
+    """Threshold by threshold from above: the gain in recall times the precision there."""
+    total, recall = 0.0, 0.0
+    for t in sorted({*known, *unknown}, reverse=True):
+        caught, false = sum(u >= t for u in unknown), sum(k >= t for k in known)
+        total += (caught / len(unknown) - recall) * caught / (caught + false)
+        recall = caught / len(unknown)
+    return total

@@ -57,6 +57,7 @@ STATEFUL = (
 SAMPLE = (
     "er:forward=split", "derpp:classes=seen", "lwf_strict:rehearse=3:decide=head", "ewc:step=proximal",
     "online_ewc:decay=0.5", "si:step=proximal", "fnc2:alpha=constant:0.5", "kfac_laplace:decay=0.5",
+    "fnc2:prototypes=running:follow=yes", "fnc2:teacher=random",
 )  # fmt: skip
 LONG_TAIL = (
     "finetune:classes=new", "finetune:classes=all", "er:forward=split:weight=0.5", "der:classes=seen",
@@ -70,7 +71,10 @@ LONG_TAIL = (
     "fnc2:alpha=cosine", "fnc2:alpha=step:0.5", "fnc2:alpha=delayed:1,2", "fnc2:denominator=open",
     "fnc2:support=old", "fnc2:dim=8:classes=6", "fnc2:old_prototypes=no:gamma=0", "fnc2_prior:decay=0.5",
     "fnc2_prior:distill=0", "fnc2_strict:uniform=0.5", "fnc2_strict:decide=prototype",
-    "co2l:average=rows",
+    "co2l:average=rows", "fnc2:prototypes=mean:follow=yes",
+    "fnc2_strict:prototypes=running:decide=prototype",
+    "fnc2:pull=no:gamma=2", "fnc2:pairs=no", "fnc2:misplaced=yes:pull_gamma=0", "lwf:teacher=shuffled",
+    "lwf:teacher=random", "fnc2:teacher=shuffled",
 )  # fmt: skip
 HOLDING = [name for name in RECIPES if any(term.needs_past for term in make(name).terms)]
 FRAME = Frame(16)

@@ -20,8 +20,8 @@ TESTS = Path(__file__).parent
 # what stands further down may import what stands further up, never the other way
 ORDER = [
     "core", "errors", "stream", "learner", "loss", "curvature", "statistics", "anchor", "memory", "metrics",
-    "readout", "recipes", "train", "report", "store", "serve", "estimator", "release", "compare", "study",
-    "cli", "api", "testing", "__init__",
+    "readout", "recipes", "train", "report", "store", "log", "diagnose", "serve", "estimator", "release",
+    "compare", "study", "cli", "api", "testing", "__init__",
 ]  # fmt: skip
 
 

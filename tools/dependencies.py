@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # distributions that are imported under another name than their own
-IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn"}
+IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}
 
 # extras for working on the package; the others are optional parts of it
 DEVELOPMENT = {"dev", "docs", "bench"}

@@ -1,13 +1,14 @@
 """The laws of holdfast, for the parts of this package."""
 
 import pytest
-from holdfast_example import Centroid, Patches, SimilarityDistillation, similar, spots
+from holdfast_example import Centroid, Lines, Patches, SimilarityDistillation, similar, spots
 
 from holdfast.testing import (
     RECIPE_LAWS,
     check_backbone,
     check_readout,
     check_recipe,
+    check_sink,
     check_source,
     check_term,
 )
@@ -27,6 +28,10 @@ def test_the_source():
 
 def test_the_backbone():
     check_backbone(Patches)
+
+
+def test_the_log():
+    check_sink(Lines)
 
 
 @pytest.mark.parametrize("law", RECIPE_LAWS)

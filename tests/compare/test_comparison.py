@@ -247,6 +247,12 @@ def test_results_that_are_damaged_or_of_another_version_are_named(runs, capsys):
     del data["config"]["setup"]["training"]
     write(file.parent, data)
     assert "lacks what a comparison needs (KeyError: 'training')" in ended(capsys, "compare", runs)
+    data = result("lwf", 9)
+    data["readouts"]["head"]["by_task"] = ["nll"]
+    write(file.parent, data)
+    assert "by_task is no list of figures" in ended(capsys, "compare", runs)
+    assert "by_task is no list of figures" in ended(capsys, "report", runs, "-o", runs / "r.html")
+    assert not (runs / "r.html").exists()
     data = result("lwf", 9, last=[0.5, math.nan, 0.5])
     write(file.parent, data)
     assert "class_il of task 2 after task 3 is no number" in ended(capsys, "compare", runs)
@@ -281,7 +287,7 @@ def test_five_streams_are_enough_for_ranks_and_two_are_not(tmp_path):
                 data = result(recipe, seed, last=last + 0.01 * seed)
                 data["data"]["content"] = f"{stream}" * 64
                 write(tmp_path / f"{stream}" / f"{recipe}{seed}", data)
-    assert "mean ranks over 5 streams: lwf 1.00, finetune 2.00" in " ".join(
+    assert "Mean ranks over 5 streams: lwf 1.00, finetune 2.00" in " ".join(
         compared(tmp_path).notes
     )
     few = compare(read_runs([tmp_path / "0", tmp_path / "1"])[0])

@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from axe import grave_faults
 from browser import CHROMIUM, browsing
+from diagnosed import diagnostics, write_diagnostics
 from holdfast.cli import main
 from holdfast.compare import compare, read_runs
 from holdfast.compare.axes import ticks
@@ -35,6 +37,8 @@ def runs(tmp_path_factory):
             ]
             text = "".join(json.dumps(line) + "\n" for line in lines) + '{"task": 9, "los'
             (path / "log.jsonl").write_text(text)
+            if recipe == "lwf":
+                write_diagnostics(path, seed=seed)
     return folder
 
 
@@ -67,8 +71,58 @@ def test_no_name_is_markup_or_obeyed(page):
 
 def test_every_chart_says_in_words_what_it_shows(page):
     charts = re.findall(r"<svg [^>]*>", page)
+    charts = [chart for chart in charts if 'aria-hidden="true"' not in chart]  # beside its numbers
     assert len(charts) > 10 and all('aria-label="' in chart for chart in charts)
     assert page.count("<figcaption>") >= len(charts) - 1
+
+
+def test_diagnostics_are_shown_task_by_task_with_their_reasons(page):
+    assert page.count("<h4>Diagnostics</h4>") == 4  # three runs, and the one that stands open
+    (means,) = re.findall(r"Diagnostics by method.*?</table>", page)
+    assert re.findall(r"<th[^>]*>(\w+) \(3\)", means) == ["lwf"] and ">77</td>" in means
+    assert "drift of class means" in page and "After task 2: old classes are invaded" in page
+    assert "drift of class means, after 1: there is no earlier network" in page
+    assert page.count("diamonds are prototypes; the plane shows 83.0 % of the variance") == 12
+    assert page.count('class="prototype') == 4 * (2 + 4 + 6)
+
+
+def without(data, *places):
+    *inside, last = places
+    for place in inside:
+        data = data[place]
+    del data[last]
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda d: d.update(format=2), "its format is 2, and this version reads 1"),
+        (lambda d: without(d, "tasks"), "KeyError"),
+        (lambda d: d["tasks"].append(5), "cannot be read"),
+        (lambda d: without(d, "tasks", 1, "figures"), "diagnose that run again"),
+    ],
+)
+def test_damaged_diagnostics_are_said_and_the_rest_is_shown(change, words, tmp_path):
+    folder = write(tmp_path / "a", result("lwf"))
+    data = diagnostics()
+    change(data)
+    write_diagnostics(folder, data)
+    text = page_of(compare(read_runs([tmp_path])[0]))
+    assert words in text and "diagnostics.json cannot be read" in text and 'class="matrix"' in text
+
+
+def test_diagnostics_that_lack_a_number_are_a_dash(tmp_path):
+    folder = write(tmp_path / "a", result("lwf"))
+    data = diagnostics(tasks=1)
+    data["tasks"][0]["figures"] = {"nc1": None, "of a plugin": 1234.5}
+    data["tasks"][0]["embedding"]["points"][0] = [None, 1.0]
+    write_diagnostics(folder, data)
+    text = page_of(compare(read_runs([tmp_path])[0]))
+    assert "of a plugin" in text and "1,234" in text and not re.search(r"\bnan\b", text)
+    assert "Embedding of 23 watched rows" in text and 'type="range"' not in text
+    data["tasks"][0]["embedding"] = None
+    write_diagnostics(folder, data)
+    assert "plane" not in page_of(compare(read_runs([tmp_path])[0])).partition("<main>")[2]
 
 
 def test_charts_of_nothing_are_left_out():
@@ -115,7 +169,9 @@ def opened(tmp_path_factory):
         yield page
 
 
-NAMES = "[...document.querySelectorAll('.sort tbody th')].map(th => th.textContent)"
+NAMES = (
+    "[...document.querySelector('.sort').querySelectorAll('tbody th')].map(th => th.textContent)"
+)
 
 
 def test_sorting_and_switching_work_and_nothing_is_fetched(page, opened, tmp_path):
@@ -127,7 +183,7 @@ def test_sorting_and_switching_work_and_nothing_is_fetched(page, opened, tmp_pat
         assert opened.run("document.documentElement.scrollWidth") <= width
         first = opened.run(NAMES)
         assert first[0] == "lwf" and first[-1] == "finetune"
-        click = "document.querySelectorAll('.sort thead button')[{}].click()"
+        click = "document.querySelector('.sort').querySelectorAll('thead button')[{}].click()"
         opened.run(click.format(2))
         assert opened.run(NAMES) == first
         opened.run(click.format(2))
@@ -144,6 +200,57 @@ def test_sorting_and_switching_work_and_nothing_is_fetched(page, opened, tmp_pat
         assert opened.run(heading) != before
         assert opened.run("performance.getEntriesByType('resource').length") == 0
     assert opened.messages == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_no_serious_fault(page, opened, tmp_path, width, dark):
+    file = tmp_path / "report.html"
+    file.write_text(page, "utf-8")
+    opened.size(width, 900, dark)
+    opened.go(file.as_uri())
+    opened.run("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert grave_faults(opened) == []
+    opened.run("document.querySelector('h1').style.color = 'rgb(128, 128, 128)'")
+    opened.run("document.querySelector('h1').style.background = 'rgb(120, 120, 120)'")
+    assert any("color-contrast" in fault for fault in grave_faults(opened))  # it does look
+
+
+def test_the_embedding_goes_from_task_to_task_by_keyboard(page, opened, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(page, "utf-8")
+    opened.size(1280, 900)
+    opened.go(file.as_uri())
+    shown = "[...document.querySelectorAll('#stage .step')].findIndex(each => !each.hidden)"
+    value = "document.querySelector('#stage .slide output').value"
+    assert (opened.run(shown), opened.run(value)) == (2, "3")
+    opened.run("document.querySelector('#stage .slide input').focus()")
+    for kind in ("keyDown", "keyUp"):
+        opened.call("Input.dispatchKeyEvent", type=kind, key="ArrowLeft", windowsVirtualKeyCode=37)
+    assert (opened.run(shown), opened.run(value)) == (1, "2")
+    assert opened.run("document.querySelector('#stage .step:not([hidden]) svg').clientWidth") > 200
+    assert "2 of 3" not in page and opened.messages == []
+
+
+def test_numbers_on_shades_can_be_read(page, opened, tmp_path):
+    """Whatever accuracy a cell of a matrix shows, in light and in dark: 4.1 : 1 at least."""
+    file = tmp_path / "report.html"
+    file.write_text(page, "utf-8")
+    for dark in (False, True):
+        opened.size(1000, 900, dark)
+        opened.go(file.as_uri())
+        style = "getComputedStyle(document.documentElement).getPropertyValue('--{}').trim()"
+        fill, paper = opened.run(style.format("fill")), opened.run(style.format("paper"))
+        for value in range(101):
+            shade = mixed(fill, paper, round(0.06 + 0.94 * value / 100, 2))
+            ink = "mid" if 62 < value <= 90 else "full" if value > 90 else "low"
+            text = "#000000" if ink == "mid" else opened.run(style.format(ink))
+            assert contrast(text, shade) >= 4.1, (value, dark)
+
+
+def mixed(a, b, share):
+    pairs = [(int(a[k : k + 2], 16), int(b[k : k + 2], 16)) for k in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * x + (1 - share) * y):02x}" for x, y in pairs)
 
 
 def test_colours_stand_out_from_the_paper(page, opened, tmp_path):

@@ -1,12 +1,14 @@
 """Tuning: what it may look at, that it goes on where it stopped, and that a comparison says so."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from holdfast.cli import main
 from holdfast.compare import Grid, compare, read_runs, run_grid
 from holdfast.compare.arrival import Data
+from holdfast.compare.page import page_of
 from holdfast.compare.tuned import read_tuned
 from holdfast.compare.tuning import BLOCK, Tuning, tune
 from holdfast.core.errors import ConfigError, DivergedError, StoreError
@@ -109,6 +111,11 @@ def test_a_grid_takes_what_was_tuned_and_the_table_says_by_how_many_trials(
     assert "Trials of tuning: lwf 2; the others do not say." in " ".join(
         capsys.readouterr().out.split()
     )
+    page = page_of(compare(read_runs(["g"])[0]))
+    assert "<li>Trials of tuning: lwf 2; the others do not say.</li>" in page
+    assert "2 trials: final Class-IL of the first 2 tasks of digits" in page
+    kept = [json.loads(file.read_text()) for file in Path("g").rglob("result.json")]
+    assert [data["config"]["tuning"]["trials"] for data in kept if data["recipe"] == "lwf"] == [2]
 
 
 def test_a_file_that_is_no_tuning_is_refused(tmp_path):

@@ -1,14 +1,20 @@
 """A tensor in a file: every operation gives what it gives in memory, and row operations stay lazy."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import holdfast
 from holdfast.core import filed
 from holdfast.core.errors import DataError
-from holdfast.core.filed import FiledTensor, RowFile, dense
+from holdfast.core.filed import FiledTensor, all_rows, dense
+from holdfast.core.row_file import RowFile
 from holdfast.core.rows import Rows, cat
 
 PLACES = torch.tensor([3, 3, 7, 8, 9, 2, 49])
@@ -24,7 +30,7 @@ def memory():
 def disk(memory, tmp_path, monkeypatch):
     monkeypatch.setattr(filed, "LAZY", 200)
     (tmp_path / "rows").write_bytes(memory.numpy().tobytes())
-    return RowFile(tmp_path / "rows", (3, 4, 4)).tensor()
+    return all_rows(RowFile(tmp_path / "rows", (3, 4, 4)))
 
 
 LAZY = {
@@ -102,3 +108,40 @@ def test_a_file_that_is_cut_or_gone_is_named(disk, memory, tmp_path):
     (tmp_path / "rows").write_bytes(b"")
     with pytest.raises(DataError, match="became shorter"):
         dense(disk)
+
+
+LIMITED = """
+import resource, sys, torch
+from pathlib import Path
+from holdfast.core.filed import all_rows
+from holdfast.core.row_file import RowFile
+from holdfast.learner import Learner
+from holdfast.stream import Source, class_incremental
+torch.set_num_threads(1)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + 160 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+x = all_rows(RowFile(sys.argv[1], (3, 64, 64)))
+y = torch.arange(len(x)) % 4
+stream = class_incremental(Source("made", x, y, x[:400], y[:400], tuple("abcd")), 2)
+stream.fingerprint()
+rows = stream[1].train
+Learner((3, 64, 64), width=4).normalise_by(rows.x)
+seen = [len(rows[index].x) for index in torch.randperm(len(rows)).split(256)]
+print(x.nbytes // 2**20, sum(seen))
+try:
+    x.dense()
+except RuntimeError as error:
+    print("cannot allocate" in str(error) or "memory" in str(error))
+"""
+
+
+def test_a_table_four_times_the_memory_limit_is_cut_hashed_normalised_and_read(tmp_path):
+    count = 4 * 160 * 2**20 // (3 * 64 * 64)
+    with (tmp_path / "rows").open("wb") as file:
+        file.truncate(count * 3 * 64 * 64)
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "rows")]
+    source = str(Path(holdfast.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["639", str(count // 2), "True"], done.stderr

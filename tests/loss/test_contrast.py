@@ -92,7 +92,7 @@ def test_without_focus_prototypes_and_old_classes_it_is_sup_con():
     """gamma = 0 and no prototypes: what is left of L_i, times (|P|+1)/|P|, is SupCon."""
     z, y, q = reference.unit_rows(12, 7, 5), torch.arange(12) % 3, frame()
     tau, positives = 0.4, 3
-    loss, _ = focal_rows(z, y, q, tau, 0.0, (), "open")
+    loss = focal_rows(z, y, q, tau, 0.0, (), "open").loss
     own = (z * q[y]).sum(1) / tau
     log_d = (z @ z.T / tau).fill_diagonal_(-torch.inf).logsumexp(1)
     only_samples = (loss * (positives + 1) + (own - log_d)) / positives

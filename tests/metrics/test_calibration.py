@@ -9,6 +9,7 @@ from holdfast.metrics import (
     adaptive_ece,
     brier,
     calibration,
+    calibration_figures,
     ece_floor,
     expected_calibration_error,
     fit_temperature,
@@ -191,3 +192,27 @@ def test_the_floor_is_what_calibrated_answers_show():
 
 def test_no_number_has_no_adaptive_error():
     assert math.isnan(adaptive_ece(torch.tensor([[torch.nan, 1.0]]), torch.tensor([1])))
+
+
+def test_every_figure_is_of_all_rows_and_of_old_and_new_ones_apart():
+    p = torch.softmax(3 * torch.randn(90, 4, generator=torch.Generator().manual_seed(3)), 1)
+    y, new = torch.arange(90) % 4, torch.arange(90) % 4 > 1
+    figures = calibration_figures(p, y, new)
+    assert figures["nll"] == pytest.approx(nll(p, y)) and figures["brier"] == brier(p, y)
+    assert figures["adaptive_calibration_error"] == adaptive_ece(p, y)
+    assert figures["calibration_floor"] == ece_floor(p, 20)
+    for side, rows in (("old", ~new), ("new", new)):
+        assert figures[f"calibration_error_{side}"] == expected_calibration_error(p[rows], y[rows])
+        assert figures[f"brier_{side}"] == brier(p[rows], y[rows])
+    parts = [
+        figures[f"nll_{side}"] * float(rows.sum()) for side, rows in (("old", ~new), ("new", new))
+    ]
+    assert sum(parts) / 90 == pytest.approx(figures["nll"])
+
+
+def test_a_side_without_rows_and_what_is_no_number_have_no_figure():
+    p, y = torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([1, 0])
+    figures = calibration_figures(p, y, torch.ones(2).bool())
+    assert math.isnan(figures["nll_old"]) and 40 < figures["nll_new"] == figures["nll"] < 50
+    p[0, 0] = math.nan
+    assert all(math.isnan(v) for v in calibration_figures(p, y, torch.ones(2).bool()).values())

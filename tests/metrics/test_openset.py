@@ -5,9 +5,15 @@ import math
 import pytest
 import torch
 
-from holdfast.metrics import auroc, fpr_at_known95, fpr_at_unknown95
-from reference_metrics import auroc as auroc_twin
-from reference_metrics import fpr_at_known
+import reference_metrics as twin
+from holdfast.metrics import (
+    auroc,
+    average_precision,
+    fpr_at_known95,
+    fpr_at_unknown95,
+    openset_figures,
+    oscr,
+)
 
 
 def scores(ties=False):
@@ -20,11 +26,11 @@ def scores(ties=False):
 @pytest.mark.parametrize("ties", [False, True])
 def test_they_equal_their_twins(ties):
     known, unknown = scores(ties)
-    assert auroc(known, unknown) == pytest.approx(auroc_twin(known.tolist(), unknown.tolist()))
+    assert auroc(known, unknown) == pytest.approx(twin.auroc(known.tolist(), unknown.tolist()))
     for share in (0.5, 0.95, 1.0):
-        twin = fpr_at_known(known.tolist(), unknown.tolist(), share)
-        assert fpr_at_known95(known, unknown, share) == pytest.approx(twin)
-        swapped = fpr_at_known((-unknown).tolist(), (-known).tolist(), share)
+        slow = twin.fpr_at_known(known.tolist(), unknown.tolist(), share)
+        assert fpr_at_known95(known, unknown, share) == pytest.approx(slow)
+        swapped = twin.fpr_at_known((-unknown).tolist(), (-known).tolist(), share)
         assert fpr_at_unknown95(known, unknown, share) == pytest.approx(swapped)
 
 
@@ -54,3 +60,28 @@ def test_no_input_on_a_side_is_no_figure():
     none, some = torch.zeros(0), torch.ones(3)
     for figure in (auroc, fpr_at_known95, fpr_at_unknown95):
         assert math.isnan(figure(none, some)) and math.isnan(figure(some, none))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_rejection_with_a_decision_equals_its_twin(ties):
+    known, unknown = scores(ties)
+    for right in (torch.arange(60) % 3 > 0, torch.zeros(60).bool(), torch.ones(60).bool()):
+        slow = twin.oscr(known.tolist(), right.tolist(), unknown.tolist())
+        assert oscr(known, right, unknown) == pytest.approx(slow)
+    assert oscr(known, torch.ones(60).bool(), unknown) == pytest.approx(auroc(known, unknown))
+    same = torch.zeros(20), torch.arange(20) < 8, torch.zeros(10)
+    assert oscr(*same) == pytest.approx(0.2) and math.isnan(oscr(*same[:2], same[2][:0]))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_precision_over_recall_equals_its_twin_and_scikit_learns(ties):
+    from sklearn.metrics import average_precision_score
+
+    known, unknown = scores(ties)
+    value = average_precision(known, unknown)
+    assert value == pytest.approx(twin.average_precision(known.tolist(), unknown.tolist()))
+    truth, both = [0] * len(known) + [1] * len(unknown), torch.cat([known, unknown])
+    assert value == pytest.approx(average_precision_score(truth, both))
+    figures = openset_figures(torch.zeros(30), torch.ones(30).bool(), torch.zeros(10))
+    assert figures["average_precision"] == figures["unknown_share"] == 0.25
+    assert figures["oscr"] == figures["auroc"] == 0.5 and figures["fpr_at_known95"] == 1.0

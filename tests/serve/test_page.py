@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from axe import grave_faults
 from browser import CHROMIUM, browsing
 from holdfast.report.release_data import ClassRow, Confusion, ReleaseData
 from holdfast.report.release_page import page_of
@@ -112,6 +113,29 @@ def test_names_are_never_markup_on_the_page(serve, zoo, images, page_of_a_browse
         assert opened.run("document.title") == "holdfast" and opened.messages == []
 
 
+def release():
+    rows = [ClassRow(f"a rather long name of class {i}", (8, 10), (7, 10)) for i in range(9)]
+    matrix = Confusion(
+        [row.name for row in rows], [[7 if i == j else 1 for j in range(9)] for i in range(9)]
+    )
+    return page_of(ReleaseData("zoo", 2, 1, "now", 9, rows=rows, confusion=matrix))
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_no_serious_fault(client, images, page_of_a_browser, tmp_path, dark):
+    opened = page_of_a_browser
+    (tmp_path / "release.html").write_text(release())
+    opened.size(1000, 800, dark)
+    opened.go(client.address)
+    opened.choose("#files", [next(iter(images))])
+    opened.until("document.querySelectorAll('article').length === 1")
+    assert grave_faults(opened) == []
+    for address in (f"{client.address}docs", f"file://{tmp_path}/release.html"):
+        opened.go(address)
+        opened.run("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert grave_faults(opened) == []
+
+
 def test_the_pages_of_paths_and_releases_can_be_read_on_a_phone(
     client, page_of_a_browser, tmp_path
 ):
@@ -121,12 +145,7 @@ def test_the_pages_of_paths_and_releases_can_be_read_on_a_phone(
     opened.go(f"{client.address}docs")
     assert opened.run("document.querySelectorAll('h2').length") == 3
     assert opened.run("document.documentElement.scrollWidth <= innerWidth")
-    rows = [ClassRow(f"a rather long name of class {i}", (8, 10), (7, 10)) for i in range(9)]
-    matrix = Confusion(
-        [row.name for row in rows], [[7 if i == j else 1 for j in range(9)] for i in range(9)]
-    )
-    data = ReleaseData("zoo", 2, 1, "now", 9, rows=rows, confusion=matrix)
-    (tmp_path / "release.html").write_text(page_of(data))
+    (tmp_path / "release.html").write_text(release())
     opened.go(f"file://{tmp_path}/release.html")
     assert opened.run("document.querySelector('h1').innerText") == "Version 2 of zoo"
     assert opened.run("document.documentElement.scrollWidth <= innerWidth")

@@ -22,6 +22,7 @@ from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntell
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
+from holdfast.anchor.teacher import TaughtBy, taught
 from holdfast.anchor.weight import Proximal, Quadratic
 from holdfast.curvature.curvature import Curvature
 from holdfast.curvature.importance import Importance, Unit
@@ -48,6 +49,7 @@ __all__ = [
     "RelationDistillation",
     "Rule",
     "SynapticIntelligence",
+    "TaughtBy",
     "Unit",
     "WeightAligning",
     "balanced_kl",
@@ -60,4 +62,5 @@ __all__ = [
     "make_divergence",
     "relation_distillation",
     "reverse_kl",
+    "taught",
 ]

@@ -30,7 +30,8 @@ class Compare:
         runs: folders of runs, or folders that hold such folders, from any machine.
         baseline: the method with which all are compared; by default finetune, or the first by name.
         metric: what is compared: final, average, forgetting, backward_transfer, learned, task_il,
-            right_task, right_class, calibration_error, images, bytes, past_bytes or seconds.
+            right_task, right_class, intransigence, calibration_error, nll, brier, auroc, oscr, images,
+            bytes, past_bytes, seconds, or another one that the JSON names.
         margin: within which two methods count as the same, in points.
         contrast: pairs of methods named beforehand, as a:b, over which the p are corrected; without
             any, all are compared with the baseline. Names as the table shows them.

@@ -25,7 +25,10 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast tune RECIPE --out FOLDER       its parameters, chosen on held-out images of the first tasks
   holdfast compare RUNS...        who is better, by how much, how surely, and at what cost
   holdfast report RUNS... -o FILE.html    the same as a page that opens offline
+  holdfast card RUN | MODEL       a model card beside the weights
+  holdfast diagnose RUN           inside its network: collapse, invasion, what it still knows, drift
   holdfast study equivalence      weight anchors against distillation: the theory, measured
+  holdfast study hsd              a question to a method, answered by runs: ablation, replay, schedule ...
 
   holdfast learn MODEL --data SOURCE      make a model, or teach it new classes
   holdfast predict MODEL IMAGES...        the class of images
@@ -35,7 +38,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast rename | merge | split | diff | prune | import MODEL    classes and versions as data
 
   holdfast recipes | readouts | sources | views | backbones | memories | schedules
-           | divergences | curvatures | studies     what there is, a line each
+           | divergences | curvatures | logs | studies     what there is, a line each
 
   --json              one object on standard output; predict writes one a line
   --import MODULE     before or after any command: parts of your own (a module, or a .py file)
@@ -49,6 +52,8 @@ COMMANDS = {  # imported when they are asked for
     "tune": "holdfast.cli.tune:tune_command",
     "compare": "holdfast.cli.compare:compare_command",
     "report": "holdfast.cli.report:report_command",
+    "card": "holdfast.cli.card:card_command",
+    "diagnose": "holdfast.cli.diagnose:diagnose_command",
     "study": "holdfast.cli.study:study_command",
     "learn": "holdfast.cli.learn:learn_command",
     "predict": "holdfast.cli.predict:predict_command",
@@ -75,6 +80,7 @@ ROOMS = (
     "memory",
     "readout",
     "recipes",
+    "log",
     "study",
 )
 

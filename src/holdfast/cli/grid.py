@@ -96,7 +96,7 @@ def grid_command(arguments: list[str], console: Console) -> int:
         options.pairs, settings_of(options.set), tuned, options.preset, options.tasks,
         options.per_class, options.test_per_class, options.validation,
     )  # fmt: skip
-    with _Shown(console, options.quiet) as watch:
+    with Shown(console, options.quiet) as watch:
         try:
             hands = (max(0, options.workers), max(1, options.threads))
             sweep = run_grid(
@@ -144,7 +144,7 @@ def settings_of(texts: tuple[str, ...]) -> dict[str, list[str]]:
     return output
 
 
-class _Shown:
+class Shown:
     """A bar on a terminal, a line for each run in a log, or nothing."""
 
     def __init__(self, console: Console, quiet: bool):
@@ -159,7 +159,7 @@ class _Shown:
         )
         self.task = None if self.bar is None else self.bar.add_task("reading the data", note="")
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> Shown:
         """Show the bar."""
         if self.bar is not None:
             self.bar.start()

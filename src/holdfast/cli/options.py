@@ -79,9 +79,11 @@ class RunOptions:
         overwrite: replace the folder of an earlier run.
         resume: go on with a run that was stopped, from the end of its last kept epoch; without
             --out, the newest one that these flags would have named.
-        json: the content of result.json, and the folder, on standard output; all else goes to standard
-            error.
+        log: where figures go besides: tensorboard,mlflow:experiment=mine (see holdfast logs).
+        json: result.json, and the folder, on standard output; all else goes to standard error.
         quiet: print nothing but errors.
+        diagnose: look inside the network after each task, on watched test rows: diagnostics.json in the
+            folder, and a table at the end. Changes no figure; what it costs is said before and after.
     """
 
     preset: Literal["auto", "quick", "desk", "paper"] = "auto"
@@ -96,8 +98,10 @@ class RunOptions:
     dry: bool = False
     overwrite: bool = False
     resume: bool = False
+    log: str = ""
     json: bool = False
     quiet: bool = False
+    diagnose: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from signal import SIGINT
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from holdfast.cli.arriving import cut, open_data, preset_of, tell_reading
 from holdfast.cli.dry import tell_needs
 from holdfast.cli.flags import RunFlags, parse_run
 from holdfast.cli.interrupt import Interrupt, Stopped, again
-from holdfast.cli.left_out import skipped as skipped_files
 from holdfast.cli.listing import list_parts
-from holdfast.cli.options import RunOptions, StreamOptions
+from holdfast.cli.logging import followed
+from holdfast.cli.options import RunOptions
 from holdfast.cli.ranked import follow, run_rank
 from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.errors import ConfigError, HoldfastError, unknown
-from holdfast.core.grammar import coerce
 from holdfast.core.ranks import current
 from holdfast.core.registry import IMPORTED
 from holdfast.core.settings import Machine
 from holdfast.core.text import json_text
 from holdfast.learner.synced import where
+from holdfast.log.sink import ready
 from holdfast.recipes.catalogue import RECIPES, resolve
-from holdfast.recipes.presets import Preset, find_preset
+from holdfast.recipes.presets import Preset
 from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh, stopped
 from holdfast.stream import (
     PixelStore,
-    Source,
-    Stream,
-    make_stream,
-    open_source,
-    peek_shape,
-    validation,
 )
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.devices import on_devices
@@ -46,6 +41,10 @@ from holdfast.train.events import TaskDone
 from holdfast.train.meeting import ranked, silence
 from holdfast.train.runner import Run
 from holdfast.train.setup import FIELDS
+from holdfast.train.state import State
+
+if TYPE_CHECKING:
+    from holdfast.diagnose.diagnoser import Diagnoser
 
 
 def run_command(arguments: list[str], console: Console) -> int:
@@ -56,18 +55,30 @@ def run_command(arguments: list[str], console: Console) -> int:
         console.print("holdfast run RECIPE [flags], with RECIPE one of:\n")
         return list_parts("recipes", console)
     text, words = arguments[0], arguments[1:]
-    preset = _preset(words)
+    preset = preset_of(words)
     entry, parameters = resolve(text, preset)
     flags = parse_run(entry.name, entry.value, parameters, preset, words)
     machine = Machine(**{n: v for n, v in flags.overrides.items() if FIELDS.get(n) == "machine"})
-    if flags.run.dry and machine.devices > 1:
-        raise ConfigError("--dry says what one device needs: leave --devices out.")
+    _agree(flags.run, machine)
     with ranked(machine) as ranks:
         if machine.devices > 1 and ranks is None:
             return on_devices(machine, run_rank, arguments, sorted(IMPORTED), signals=True)
         if ranks is not None and ranks.rank:
             silence()
         return _carry_out(entry.name, flags, preset, console, arguments)
+
+
+def _agree(run: RunOptions, machine: Machine) -> None:
+    """Flags that do not go together, before anything is read or started (ConfigError)."""
+    if run.log:
+        ready(run.log)
+    if machine.devices > 1 and (run.dry or run.diagnose):
+        flag, instead = (
+            ("--dry", "leave --devices out to see what one needs")
+            if run.dry
+            else ("--diagnose", "use holdfast diagnose on the run's folder afterwards")
+        )
+        raise ConfigError(f"{flag} works on one device: {instead}.")
 
 
 def _carry_out(
@@ -87,16 +98,8 @@ def _carry_out(
         "preset": preset.provenance,
     }
     if not flags.run.quiet:
-        _tell(data, console)
+        tell_reading(data, console)
     return perform(work, flags, preset, console, arguments)
-
-
-def _tell(data: Source, console: Console) -> None:
-    """How the data were read, and what was left out."""
-    for note in data.notes:
-        console.print(shown(note), soft_wrap=True)
-    if data.skipped:
-        console.print(skipped_files(data.skipped), soft_wrap=True)
 
 
 def perform(
@@ -118,14 +121,12 @@ def perform(
         return _answer(folder, flags.run)
     say(shown(_opening(work, preset.name)), soft_wrap=True)
     if folder.state is not None:
-        work.restore(folder.state)
-        done, training = work.progress, work.continual.setup.training
-        say(
-            f"resumed in task {done.task + 1}, after epoch {done.epochs} of "
-            f"{training.epochs_of(done.task)}"
-        )
+        say(_taken_up(work, folder.state))
+    diagnoser = _diagnoser(work, folder) if flags.run.diagnose else None
+    if diagnoser is not None:
+        say(diagnoser.cost(), soft_wrap=True)
     try:
-        _learn(work, folder, flags.run, console)
+        _learn(work, folder, flags.run, console, diagnoser)
     except (HoldfastError, KeyboardInterrupt) as error:
         work.result.status = f"stopped: {str(error) or 'interrupted'}"
         folder.result(work.result)
@@ -136,7 +137,22 @@ def perform(
         raise Stopped(f"stopped; to go on: {go_on}", getattr(error, "by", SIGINT)) from None
     if not flags.run.quiet:
         console.print(summary(work.result, folder.path))
+        if diagnoser is not None and diagnoser.tasks:
+            console.print()
+            console.print(
+                *diagnoser.shown(sum(task.seconds for task in work.result.tasks)), sep="\n"
+            )
     return _answer(folder, flags.run)
+
+
+def _taken_up(work: Run, state: State) -> str:
+    """Go on where a run stopped; where that is, in words."""
+    work.restore(state)
+    done, training = work.progress, work.continual.setup.training
+    return (
+        f"resumed in task {done.task + 1}, after epoch {done.epochs} of "
+        f"{training.epochs_of(done.task)}"
+    )
 
 
 def _answer(folder: RunFolder, run: RunOptions) -> int:
@@ -145,60 +161,6 @@ def _answer(folder: RunFolder, run: RunOptions) -> int:
         content = json.loads((folder.path / "result.json").read_text("utf-8"))
         print(json_text({"folder": str(folder.path)} | content, indent=2))  # noqa: T201
     return 0
-
-
-def _preset(words: Sequence[str]) -> Preset:
-    """The preset that the flags ask for, by the shape of what they say will arrive."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for flag, default in (
-        ("--preset", "auto"),
-        ("--stream", "digits"),
-        ("--data", None),
-        ("--size", "0"),
-    ):
-        first.add_argument(flag, default=default)
-    known, _ = first.parse_known_args(words)
-    stream, data = known.stream, Path(known.data) if known.data else None
-    if data and stream == "digits":  # local data are called by their folder's name
-        stream = data.resolve().name
-    if known.preset != "auto":  # it is named: nothing of the data need be looked at
-        return find_preset(known.preset, stream=stream)
-    try:
-        size = max(int(known.size), 0)
-    except ValueError:  # the flags' own reader says what is wrong with it
-        size = 0
-    return find_preset("auto", peek_shape(stream, data, size or None), stream)
-
-
-def open_data(options: StreamOptions, store: PixelStore) -> Source:
-    """Read the data (DataError, ConfigError)."""
-    data = open_source(
-        options.stream,
-        options.data,
-        size=options.size or None,
-        per_class=options.per_class or None,
-        test_per_class=options.test_per_class or None,
-        strict=options.strict_data,
-        store=store,
-    )
-    return validation(data, options.validation) if options.validation else data
-
-
-def cut(data: Source, options: StreamOptions, preset: Preset) -> Stream:
-    """Cut the data into tasks (ConfigError)."""
-    cuts = _cuts(options.classes_per_task)
-    tasks = options.tasks or min(preset.tasks, len(data.names))
-    return make_stream(data, options.scenario, tasks, cuts, options.order_seed)
-
-
-def _cuts(text: str) -> tuple[int, ...] | None:
-    """How many classes each task brings, from ``4,2,2,2``."""
-    try:
-        return coerce(text, tuple[int, ...], "--classes-per-task") if text else None
-    except ConfigError:
-        raise ConfigError(
-            f"--classes-per-task {text} is no list of whole numbers: write for example 4,2,2,2."
-        ) from None
 
 
 def _folder(run: RunOptions, work: Run) -> RunFolder:
@@ -211,14 +173,29 @@ def _folder(run: RunOptions, work: Run) -> RunFolder:
     return RunFolder(path, run.overwrite, run.resume)
 
 
-def _learn(work: Run, folder: RunFolder, run: RunOptions, console: Console) -> None:
+def _diagnoser(work: Run, folder: RunFolder) -> Diagnoser:
+    from holdfast.diagnose.diagnoser import Diagnoser  # which a run without it does not need
+
+    return Diagnoser(work.stream, folder.path, done=work.progress.task)
+
+
+def _learn(
+    work: Run, folder: RunFolder, run: RunOptions, console: Console, diagnoser: Diagnoser | None
+) -> None:
     training = work.continual.setup.training
     epochs = [training.epochs_of(task.index) for task in work.stream]
     mode = progress_mode(console, run.quiet)
-    with Interrupt(Console(stderr=True)) as interrupt, Watch(mode, console, epochs) as watch:
+    with (
+        Interrupt(Console(stderr=True)) as interrupt,
+        Watch(mode, console, epochs) as watch,
+        followed(work, folder, run.log, epochs) as logs,
+    ):
         for event in work.events():
             folder(event)
+            if diagnoser is not None:
+                diagnoser(work, event)
             watch(event)
+            logs(event)
             if work.result.status == "complete":
                 return
             asked, ranks = interrupt.asked, current()

@@ -114,6 +114,13 @@ def _apart(low: float, high: float) -> tuple[float, float]:
 
 
 def power(exponent: int) -> str:
-    """A power of ten as a tick says it."""
-    names = {-2: "0.01", -1: "0.1", 0: "1", 1: "10", 2: "100", 3: "1 k", 6: "1 M", 9: "1 G"}
+    """A power of ten as a tick says it.
+
+    >>> power(-1), power(3), power(5), power(20)
+    ('0.1', '1 k', '100 k', '10^20')
+    """
+    names = {-2: "0.01", -1: "0.1", 0: "1", 1: "10", 2: "100"}
+    units = dict(enumerate(("", " k", " M", " G", " T")))
+    if 3 <= exponent < 15:
+        return f"{10 ** (exponent % 3)}{units[exponent // 3]}"
     return names.get(exponent, f"10^{exponent}")

@@ -88,13 +88,14 @@ def _round(k: int) -> str:
 def _end_names(axes: Axes, lines: Sequence[Line]) -> None:
     """The name of each line at its end, moved apart so that none lies on another."""
     ends = sorted((axes.y(line.y[-1]), k) for k, line in enumerate(lines) if line.y)
+    edge = max((axes.x(line.x[-1]) for line in lines if line.y), default=0.0)
     places = spread([y for y, _ in ends], 13, HEIGHT - BOTTOM)
     for (y, k), place in zip(ends, places):
         x = axes.x(lines[k].x[-1])
         axes.content.append(
-            f'<polyline points="{x:.1f},{y:.1f} {x + 8:.1f},{place:.1f} {x + 14:.1f},{place:.1f}" '
+            f'<polyline points="{x:.1f},{y:.1f} {edge + 8:.1f},{place:.1f} {edge + 14:.1f},{place:.1f}" '
             f'class="lead s{k % STYLES}"/>'
-            + write(x + 17, place + 3.5, short(lines[k].name), f"name s{k % STYLES}")
+            + write(edge + 17, place + 3.5, short(lines[k].name), f"name s{k % STYLES}")
         )
 
 
@@ -187,8 +188,8 @@ def named_beside(marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -
             heights[k] = y
     return [
         write(
-            x + (-9 if left[k] else 9),
-            heights[k] + 4,
+            x + (-8 if left[k] else 8),
+            heights[k] - 5,
             short(m.name),
             "name end" if left[k] else "name",
         )

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from holdfast.compare.across import Figures, across_streams
 from holdfast.compare.contrast import MARGIN, Contrast, contrasted, over_blocks
 from holdfast.compare.figures import FIGURES, Variant, Weighting, figures_of
 from holdfast.compare.groups import Group, Lane, grouped, why_apart
+from holdfast.compare.mixed import Mixed
 from holdfast.compare.paired import Estimate, holm
 from holdfast.compare.runs import Cell
-from holdfast.compare.streams import LEAST, friedman
 from holdfast.core.errors import ConfigError, unknown
 
 
@@ -68,6 +69,7 @@ class Comparison:
         margin: of equivalence, in the unit of the metric as it is shown.
         tables: runs that may be compared, each.
         notes: of all tables.
+        mixed: the model over streams; None where there are too few.
     """
 
     metric: str
@@ -76,6 +78,7 @@ class Comparison:
     margin: float
     tables: Sequence[Table]
     notes: Sequence[str] = field(default_factory=list)
+    mixed: Mixed | None = None
 
 
 def compare(
@@ -116,10 +119,15 @@ def compare(
     for name in (*([baseline] if baseline else []), *(n for pair in contrasts for n in pair)):
         if name not in names:
             raise unknown("method of these runs", name, names)
-    view = _View(metric, margin, weighting, forgetting)
+    view = _View(metric, margin, weighting, forgetting, joints(cells))
     tables = [_table(group, baseline, contrasts, view) for group in groups]
-    notes = [*notes, *why_apart(groups), *over_streams(tables, metric)]
-    return Comparison(metric, weighting, forgetting, margin, tables, notes)
+    figures = [
+        Figures(t.place["data"], t.baseline, {r.name: view.values(r.lane) for r in t.rows})
+        for t in tables
+    ]
+    mixed, further = across_streams(figures, FIGURES[metric].better)
+    notes = [*notes, *why_apart(groups), *further]
+    return Comparison(metric, weighting, forgetting, margin, tables, notes, mixed)
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,7 @@ class _View:
     margin: float
     weighting: Weighting
     forgetting: Variant
+    joints: Mapping[tuple[str, ...], Cell] = field(default_factory=dict)
 
     def values(self, lane: Lane) -> dict[tuple[int, str], float]:
         """The metric of every block, as it is shown."""
@@ -137,7 +146,27 @@ class _View:
         return {b: scale * self.figures(c)[self.metric] for b, c in lane.cells.items()}
 
     def figures(self, cell: Cell) -> dict[str, float]:
-        return figures_of(cell, self.weighting, self.forgetting)
+        joint = self.joints.get(_upper(cell))
+        return figures_of(cell, self.weighting, self.forgetting, joint)
+
+
+def joints(cells: Sequence[Cell]) -> dict[tuple[str, ...], Cell]:
+    """The joint runs among cells, by data, split, backbone and block; none where they are ambiguous."""
+    output: dict[tuple[str, ...], Cell] = {}
+    twice = set()
+    for cell in cells:
+        if cell.recipe == "joint" and output.setdefault(_upper(cell), cell) is not cell:
+            twice.add(_upper(cell))
+    return {key: cell for key, cell in output.items() if key not in twice}
+
+
+def _upper(cell: Cell) -> tuple[str, ...]:
+    """What a run and its upper bound have alike: they differ in what is stored."""
+    return (
+        *(cell.place[name] for name in ("data", "split", "backbone")),
+        str(cell.seed),
+        cell.order,
+    )
 
 
 def _table(group: Group, baseline: str, contrasts: Sequence[tuple[str, str]], view: _View) -> Table:
@@ -206,23 +235,3 @@ def _shared(lanes: Mapping[str, Lane], base: str) -> list[str]:
             "independent, and are too short."
         )
     return notes
-
-
-def over_streams(tables: Sequence[Table], metric: str) -> list[str]:
-    """What ranks over streams say, or why so few streams say nothing; nothing for one stream."""
-    streams = {str(table.place.get("data")): table for table in tables}
-    if len(streams) < 2:
-        return []
-    if len(streams) < LEAST:
-        return [
-            f"{len(streams)} streams are too few for a test of ranks over streams, which needs {LEAST}: "
-            "read each table."
-        ]
-    means = [{row.name: row.estimate.mean for row in table.rows} for table in streams.values()]
-    names = [name for name in means[0] if all(name in one for one in means)]
-    if len(names) < 2:
-        return ["no two methods ran on every stream: no test of ranks over streams."]
-    better = FIGURES[metric].better
-    ranks = friedman(np.array([[better * one[name] for name in names] for one in means]))
-    shown = ", ".join(f"{name} {rank:.2f}" for rank, name in sorted(zip(ranks.mean, names)))
-    return [f"mean ranks over {len(streams)} streams: {shown}; Friedman p {ranks.p:.2g}."]

@@ -25,6 +25,13 @@ STACKED = {
     "right task": "right\ntask",
     "right class in it": "class\nin it",
     "calibration error": "ECE",
+    "average by classes": "average\nby class",
+    "intransigence": "intran-\nsigence",
+    "adaptive error": "adaptive\nECE",
+    "error, old": "ECE\nold",
+    "error, new": "ECE\nnew",
+    "FPR at 95 known": "FPR at\nknown 95",
+    "FPR at 95 unknown": "FPR at\nunknown 95",
 }
 
 
@@ -37,12 +44,10 @@ def terminal(comparison: Comparison) -> Group:
         parts += [_grid(shown.heads(comparison), rows), Text()]
         if extra := _named(table):
             parts += [_grid(["contrast", *shown.heads(comparison)[3:]], extra), Text()]
-        rows = [shown.further(row) for row in table.rows]
-        heads = [STACKED.get(head, head) for head in shown.further_heads()]
-        cut = len(shown.FURTHER) + 1
-        for columns in (range(cut), (0, *range(cut, len(heads)))):
-            picked = [[row[i] for i in columns] for row in rows]
-            parts += [_grid([heads[i] for i in columns], picked), Text()]
+        for group in (shown.FURTHER, shown.TRUST, shown.COSTS):
+            if names := shown.known(table, group):
+                rows = [shown.further(row, names) for row in table.rows]
+                parts += [_grid(shown.further_heads(names), rows), Text()]
         parts += [Text(printable(words), "dim") for words in shown.legend(comparison, table)]
         parts.append(Text())
     parts += [Text(printable(note), "yellow") for note in comparison.notes]
@@ -129,7 +134,11 @@ def _both(comparison: Comparison, table: Table) -> list[tuple[list[str], list[li
     output = [(shown.heads(comparison), [shown.line(row) for row in table.rows])]
     if extra := _named(table):
         output.append((["contrast", *shown.heads(comparison)[3:]], extra))
-    return [*output, (shown.further_heads(), [shown.further(row) for row in table.rows])]
+    for group in ((*shown.FURTHER, *shown.COSTS), shown.TRUST):
+        if names := shown.known(table, group):
+            rows = [shown.further(row, names) for row in table.rows]
+            output.append((shown.further_heads(names), rows))
+    return output
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -199,6 +208,7 @@ def as_json(comparison: Comparison) -> str:
         for table in comparison.tables
     ]
     data = {"metric": comparison.metric, "unit": figure.unit, "tables": tables}
+    data |= {"mixed_model": asdict(comparison.mixed) if comparison.mixed else None}
     return json_text(_finite(data | {"notes": list(comparison.notes)}), indent=2) + "\n"
 
 

@@ -15,6 +15,7 @@ from holdfast.compare import shown
 from holdfast.compare.charts import Line, Mark, cost_chart, forest_chart, lines_chart, pareto
 from holdfast.compare.comparison import Comparison, Row, Table
 from holdfast.compare.contrast import over_blocks
+from holdfast.compare.diagnosed import by_method
 from holdfast.compare.figures import FIGURES, figures_of
 from holdfast.compare.groups import Lane
 from holdfast.compare.run_page import captioned, run_panel
@@ -54,10 +55,20 @@ def page_of(comparison: Comparison, heading: str = "Comparison") -> str:
 def _section(comparison: Comparison, one: Table) -> Iterator[str]:
     """One set of runs that may be compared."""
     yield f"<section><h2>{safe(shown.title(one))}</h2>"
-    rows = [_cells(row) for row in one.rows]
-    heads = [*shown.heads(comparison), *shown.further_heads()[1:]]
+    names = shown.known(one, shown.COSTS)
+    rows = [[*_cells(row), *_further(row, names)[1:]] for row in one.rows]
+    heads = [*shown.heads(comparison), *shown.further_heads(names)[1:]]
     yield sortable("Methods, the best first; click a head to sort", heads, rows)
-    yield "".join(f"<p>{safe(words)}</p>" for words in shown.legend(comparison, one))
+    for words, group in (
+        ("Further accuracies, and the expected calibration error", shown.FURTHER),
+        ("How far probabilities can be believed, and whether the unknown is told", shown.TRUST),
+    ):
+        if names := shown.known(one, group):
+            rows = [_further(row, names) for row in one.rows]
+            yield sortable(words, shown.further_heads(names), rows)
+    yield by_method(one)
+    words = "".join(f"<li>{safe(line)}</li>" for line in shown.legend(comparison, one))
+    yield f'<ul class="plain legend">{words}</ul>'
     named = [c for c in one.contrasts if c.b != one.baseline]
     if named:
         lines = [[safe(f"{c.a} − {c.b}"), safe(shown.difference(c)), safe(shown.chance(c.p_holm)),
@@ -75,9 +86,14 @@ def _cells(row: Row) -> list[tuple[str, float | str]]:
         row.name, estimate.n, estimate.mean, contrast.estimate.mean if contrast else 0.0, p,
         contrast.flip_holm if contrast else math.nan,
         contrast.estimate.detectable if contrast else math.nan, contrast.verdict if contrast else "",
-        *(row.figures[name] for name in (*shown.FURTHER, "images", "bytes", "past_bytes", "seconds")),
     ]  # fmt: skip
-    return list(zip([*shown.line(row), *shown.further(row)[1:]], values, strict=True))
+    return list(zip(shown.line(row), values, strict=True))
+
+
+def _further(row: Row, names: Sequence[str]) -> list[tuple[str, float | str]]:
+    """The cells of a method in a table of further figures."""
+    values = [row.name, *(row.figures[name] for name in names)]
+    return list(zip(shown.further(row, names), values, strict=True))
 
 
 def sortable(

@@ -14,11 +14,13 @@ from holdfast.compare.arrival import Data, named_stream
 from holdfast.compare.tuned import Tuned
 from holdfast.core.errors import ConfigError, unknown
 from holdfast.core.grammar import fitted, type_hints
-from holdfast.recipes.catalogue import resolve
+from holdfast.readout.readout import Readout
+from holdfast.recipes.catalogue import full_parameters, make, resolve
+from holdfast.recipes.method import Method
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.stream import Stream, peek_shape
 from holdfast.train.blueprint import Blueprint
-from holdfast.train.identity import described
+from holdfast.train.identity import described, settings
 from holdfast.train.setup import FIELDS
 
 SETTINGS = (*FIELDS, "protocol", "images", "readout", "also", "augment")
@@ -179,11 +181,9 @@ class Grid:
                 entry, _ = resolve(text)
                 chosen = next((one for one in self.tuned if one.recipe == entry.name), None)
                 before = dict(chosen.parameters) if chosen else {}
-                entry, values = resolve(text, preset, **(before | parameters))
+                full = full_parameters(text, preset, **(before | parameters))
                 settings = (dict(chosen.overrides) if chosen else {}) | overrides
                 tuning = {"trials": chosen.trials, "protocol": chosen.protocol} if chosen else {}
-                defaults = inspect.signature(entry.value).parameters.values()
-                full = {p.name: p.default for p in defaults if p.default is not p.empty} | values
                 for seed in (seed for seed, number in self.blocks if number == order):
                     job = Job(entry.name, full, settings, preset.name, data, seed, tuning=tuning)
                     yield keyed(job, stream, preset, mark)
@@ -195,11 +195,22 @@ def keyed(job: Job, stream: Stream, preset: Preset, mark: str) -> Job:
     method = blueprint.method()
     setup = blueprint.setup.to_dict() | {"protocol": str(blueprint.setup.protocol_of(method))}
     about = {"setup": setup, "method": described(method), "data": mark, "tasks": len(stream)}
+    about |= _other_readout(job, method)
     text = json.dumps(about, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     words = f"{job.recipe}-{stream.name}-seed{job.seed}-order{job.data.order_seed or 0}-{key[:8]}"
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in words)
     return Job(**{**_fields(job), "key": key, "name": name})
+
+
+def _other_readout(job: Job, method: Method) -> dict[str, Any]:
+    """What decides, if a parameter of the recipe made it another than is usual: no term shows it."""
+
+    def written(readout: Readout | None) -> dict[str, Any] | None:
+        return readout and {n: settings(module) for n, module in readout.named_modules()}
+
+    mine, usual = written(method.readout), written(make(job.recipe).readout)
+    return {} if mine == usual else {"readout": mine}
 
 
 def _fields(job: Job) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from holdfast.compare.charts import Line, lines_chart
+from holdfast.compare.diagnosed import diagnosis_panel
 from holdfast.compare.figures import Variant, Weighting, figures_of
 from holdfast.compare.runs import Cell
 from holdfast.compare.shown import NONE, amount, number
@@ -46,6 +47,7 @@ def run_panel(cell: Cell, name: str, weighting: Weighting, forgetting: Variant) 
     ]
     return (
         f"<h3>{safe(name)}</h3>{pairs(facts)}<div class=plots>{''.join([*drawn, *learning(cell)])}</div>"
+        + diagnosis_panel(cell)
         + more("Accuracies as a table", _numbers(cell))
         + more("Configuration and provenance", _provenance(cell.data))
     )
@@ -79,9 +81,9 @@ def matrix_chart(
                 f"<title>{words}</title></rect>"
             )
             if T <= 12:
-                dark = "cellnum light" if value > 0.55 else "cellnum"
+                shade = " mid" * (0.62 < value <= 0.9) + " full" * (value > 0.9)
                 middle = 30 + x + cell / 2 - 1, 24 + (i + 0.5) * cell + 3
-                parts.append(write(*middle, f"{100 * value:.0f}", dark))
+                parts.append(write(*middle, f"{100 * value:.0f}", f"cellnum{shade}"))
     heads = [
         write(30 + (j + 0.5) * cell - 1, 17, f"{j + 1}", "middle") for j in range(T) if T <= 25
     ]
@@ -160,11 +162,14 @@ def _numbers(cell: Cell) -> str:
 def _provenance(data: Mapping[str, Any]) -> str:
     """Where the figures come from: data, settings, versions."""
     environment = data.get("environment", {})
-    versions = environment.get("versions", {})
+    versions, tuning = environment.get("versions", {}), data["config"].get("tuning")
     facts = {
         "data": f"{data['data'].get('stream', NONE)}, content {data['data'].get('content', NONE)}",
         "preset": str(data["config"].get("preset", NONE)),
-        "commit": str(environment.get("git_commit")),
+        "tuned": f"{tuning.get('trials')} trials: {tuning.get('protocol')}"
+        if tuning
+        else "nothing says",
+        "commit": str(environment.get("git_commit") or NONE),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "machine": f"{environment.get('machine', NONE)}, {environment.get('threads', NONE)} threads",
     }

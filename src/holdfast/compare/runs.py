@@ -38,6 +38,9 @@ class Cell:
         sizes: (T,) test rows of each task.
         stored: images, floats and bytes kept at the end; ``past_bytes`` are of a kept network.
         seconds: of learning.
+        by_task: after each task, figures of its probabilities and of classes that had not come; empty
+            where the run did not write them.
+        classes: of each task of a class-incremental stream; a class that comes again is in several.
         trials: with how many it was tuned; None where nothing says.
         data: the whole of result.json.
     """
@@ -59,6 +62,8 @@ class Cell:
     stored: Mapping[str, float]
     seconds: float
     calibration_error: float | None
+    by_task: Sequence[Mapping[str, float | None]]
+    classes: Sequence[frozenset[int]]
     trials: int | None
     data: Mapping[str, Any] = field(repr=False)
 
@@ -164,8 +169,18 @@ def _cell(path: Path, data: Mapping[str, Any], readout: str) -> Cell:
         matrices["class_il"], matrices["task_il"],
         None if share is None else _matrix(share, path, "right_task"),
         np.asarray(reading["class_il"]["sizes"], float), stored, float(data["seconds"]),
-        reading.get("calibration_error"), config.get("tuning", {}).get("trials"), data,
+        reading.get("calibration_error"), _by_task(reading),
+        [frozenset(task) for task in about["tasks"]] if about["scenario"] == "class" else (),
+        config.get("tuning", {}).get("trials"), data,
     )  # fmt: skip
+
+
+def _by_task(reading: Mapping[str, Any]) -> list[dict[str, float | None]]:
+    """Figures after each task, as older versions did not write them (ValueError for what is none)."""
+    data = reading.get("by_task") or []
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        raise ValueError("by_task is no list of figures")
+    return data
 
 
 def _matrix(rows: Sequence[Sequence[float | None]], path: Path, name: str) -> np.ndarray:

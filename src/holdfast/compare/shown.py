@@ -12,8 +12,13 @@ from holdfast.compare.paired import EXACT
 
 NONE = "–"
 FURTHER = (
-    "average", "forgetting", "learned", "task_il", "right_task", "right_class",
-    "calibration_error",
+    "average", "average_by_classes", "forgetting", "learned", "intransigence", "task_il", "right_task",
+    "right_class", "calibration_error",
+)  # fmt: skip
+COSTS = ("images", "bytes", "past_bytes", "seconds")
+TRUST = (
+    "calibration_floor", "adaptive_calibration_error", "calibration_error_old", "calibration_error_new",
+    "nll", "brier", "auroc", "average_precision", "fpr_at_known95", "fpr_at_unknown95", "oscr",
 )  # fmt: skip
 
 
@@ -76,10 +81,10 @@ def difference(contrast: Contrast | None) -> str:
 
 def heads(comparison: Comparison) -> list[str]:
     """The columns of the table of differences."""
-    figure = FIGURES[comparison.metric]
-    unit = figure.unit.replace("%", "points")
+    about = FIGURES[comparison.metric]
+    unit = about.unit.replace("%", "points")
     return [
-        "method", "n", f"{figure.title}{', ' * bool(figure.unit)}{figure.unit}", f"difference, {unit}",
+        "method", "n", f"{about.title}{', ' * bool(about.unit)}{about.unit}", f"difference, {unit}",
         "p", "sign-flip p", "visible", "verdict",
     ]  # fmt: skip
 
@@ -102,26 +107,37 @@ def line(row: Row) -> list[str]:
     ]  # fmt: skip
 
 
-def further_heads() -> list[str]:
-    """The columns of the table of further figures."""
-    return [
-        "method",
-        *(FIGURES[name].title for name in FURTHER),
-        "images",
-        "stored",
-        "network",
-        "seconds",
-    ]
+def known(table: Table, names: Sequence[str]) -> list[str]:
+    """Those of some figures that a method of a table has, and that say something of their own."""
+    has = lambda name: any(math.isfinite(row.figures[name]) for row in table.rows)
+    even = all(
+        row.figures["average_by_classes"] == row.figures["average"] for row in table.rows
+    )  # as where all tasks bring as many classes
+    return [name for name in names if has(name) and not (name == "average_by_classes" and even)]
 
 
-def further(row: Row) -> list[str]:
+def further_heads(names: Sequence[str]) -> list[str]:
+    """The columns of a table of further figures."""
+    titles = {"bytes": "stored", "past_bytes": "network"}
+    return ["method", *(titles.get(name, FIGURES[name].title) for name in names)]
+
+
+def further(row: Row, names: Sequence[str]) -> list[str]:
     """A method's other figures, what it stored, and what it took."""
-    values = [number(FIGURES[name].scale * row.figures[name]) for name in FURTHER]
-    images, seconds = row.figures["images"], row.figures["seconds"]
-    return [
-        row.name, *values, f"{images:,.0f}", amount(row.figures["bytes"]),
-        amount(row.figures["past_bytes"]), number(seconds),
-    ]  # fmt: skip
+    return [row.name, *(figure(name, row.figures[name]) for name in names)]
+
+
+def figure(name: str, value: float) -> str:
+    """A figure as it is shown.
+
+    >>> figure("final", 0.5), figure("nll", 1.234), figure("bytes", 2048.0), figure("images", 2000.0)
+    ('50.0', '1.23', '2.0 KiB', '2,000')
+    """
+    if name in ("bytes", "past_bytes"):
+        return amount(value)
+    if name == "images":
+        return f"{value:,.0f}"
+    return number(FIGURES[name].scale * value, FIGURES[name].digits)
 
 
 def title(table: Table) -> str:
@@ -144,6 +160,7 @@ def legend(comparison: Comparison, table: Table) -> list[str]:
             "true difference would not be seen with these runs (power 0.8)."
         )
         lines += _floors(pairs)
+    lines += _trust(table)
     lines += _tuned(table.rows)
     return [*lines, *table.notes]
 
@@ -177,6 +194,25 @@ def _floors(pairs: Sequence[Contrast]) -> list[str]:
             f"Two {few[0]} say little of how much {few[0]} matter, which makes some intervals long: run "
             "more of them, or pairs of seed and order."
         )
+    return lines
+
+
+def _trust(table: Table) -> list[str]:
+    """How to read the figures of probabilities and of the unknown, where there are any."""
+    names, lines = known(table, TRUST), []
+    if "nll" in names:
+        lines.append(
+            "'floor' is the calibration error (ECE) that a calibrated model would show with so many rows; "
+            "'old' and 'new' are classes of earlier tasks and of the last; Brier is in [0, 2]."
+        )
+    if "auroc" in names:
+        share = [row.figures["unknown_share"] for row in table.rows]
+        lines.append(
+            "Unknown are classes of later tasks, on average over the tasks before the last; a score that "
+            f"tells nothing has AUROC 50 and AUPR {number(100 * max(share))}."
+        )
+    if known(table, ("intransigence",)):
+        lines.append("Intransigence is to the joint run of the same seed and order.")
     return lines
 
 

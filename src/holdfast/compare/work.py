@@ -11,6 +11,7 @@ from pathlib import Path
 from holdfast.compare.arrival import Data
 from holdfast.compare.plan import Job
 from holdfast.core.errors import HoldfastError
+from holdfast.recipes.method import Method
 from holdfast.recipes.presets import find_preset
 from holdfast.store.folder import RunFolder
 from holdfast.stream import Source
@@ -82,13 +83,18 @@ def carry_out(job: Job, root: Path, share: Share) -> Outcome:
     return Outcome(job.name, work.result.class_il.final, seconds)
 
 
-def prepared(job: Job) -> Run:
-    """The run of a job before it learns."""
+def prepared(job: Job, change: Callable[[Method], Method] = lambda method: method) -> Run:
+    """The run of a job before it learns.
+
+    Args:
+        job: the run.
+        change: of its method, for who looks into it.
+    """
     data = job.data
     preset = find_preset(job.preset, stream=data.stream)
     stream = data.cut(_source(_unordered(data)), preset)
     blueprint = job.blueprint(stream, preset)
-    work = Run(blueprint.method(), stream, blueprint.setup)
+    work = Run(change(blueprint.method()), stream, blueprint.setup)
     work.result.config = work.config | {
         "recipe": dict(blueprint.parameters),
         "stream": asdict(data),

@@ -2,82 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
-import weakref
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from holdfast.core.errors import DataError
+from holdfast.core.row_file import RowFile
 
 LAZY = 8 * 2**20  # bytes: chosen rows that take less are read at once
-
-
-class RowFile:
-    """A file of rows of one shape and type, one after the other, without a header.
-
-    Rows are read by position: no address space is taken, and the system's page cache is what is kept.
-
-    Args:
-        path: of the file.
-        row: the shape of a row.
-        dtype: of its numbers.
-
-    Raises:
-        DataError: if the file is not there or is no whole number of rows.
-    """
-
-    def __init__(self, path: str | Path, row: Sequence[int], dtype: torch.dtype = torch.uint8):
-        self.path, self.row, self.dtype = Path(path), tuple(row), dtype
-        self.width = math.prod(self.row) * dtype.itemsize
-        try:
-            self.handle = os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise DataError(f"{self.path} cannot be opened: {error.strerror}.") from None
-        weakref.finalize(self, os.close, self.handle)
-        size = os.fstat(self.handle).st_size
-        if size % self.width:
-            raise DataError(f"{self.path} ends within a row: remove it, and it is made again.")
-        self.count = size // self.width
-
-    def read(self, place: Tensor) -> Tensor:
-        """(N, *row) the rows at these (N,) places, in their order.
-
-        Raises:
-            DataError: if the file became shorter.
-        """
-        if not len(place):
-            return torch.empty(0, *self.row, dtype=self.dtype)
-        order = place.argsort().numpy()
-        places = place.numpy()[order]
-        out = torch.empty(len(place), *self.row, dtype=self.dtype)
-        rows = out.view(len(place), -1).numpy().view(np.uint8).reshape(len(place), self.width)
-        ends = np.flatnonzero((np.diff(places) != 1) | (np.diff(order) != 1)) + 1
-        bounds = [0, *ends.tolist(), len(places)]
-        for start, end in itertools.pairwise(bounds):  # runs that are neighbours here and there
-            first = int(order[start])
-            self._fill(rows[first : first + end - start], int(places[start]))
-        return out
-
-    def _fill(self, rows: np.ndarray, place: int) -> None:
-        """Neighbouring rows, straight into where they belong."""
-        view, start = rows.reshape(-1).data, place * self.width
-        while view:
-            count = os.preadv(self.handle, [view], start)
-            if not count:
-                raise DataError(f"{self.path} became shorter while it was read: remove it.")
-            view, start = view[count:], start + count
-
-    def tensor(self) -> FiledTensor:
-        """All rows."""
-        return FiledTensor(self, torch.arange(self.count))
 
 
 class FiledTensor(Tensor):
@@ -157,9 +92,24 @@ class FiledTensor(Tensor):
         return func(*read[0], **read[1])
 
 
+def all_rows(file: RowFile) -> FiledTensor:
+    """All rows of a file as a tensor."""
+    return FiledTensor(file, torch.arange(file.count))
+
+
 def dense(x: Tensor) -> Tensor:
     """A tensor in memory, read if its rows lie in a file."""
     return x.dense() if isinstance(x, FiledTensor) else x
+
+
+def pieces(x: Tensor, size: int = 2**20) -> Iterator[Tensor]:
+    """Consecutive rows in memory, about so many numbers at a time.
+
+    >>> [len(piece) for piece in pieces(torch.zeros(5, 4), 8)]
+    [2, 2, 1]
+    """
+    for piece in x.split(max(1, size // max(1, x[:1].numel()))) if x.numel() else ():
+        yield dense(piece)
 
 
 def _again(about: tuple[str, Sequence[int], torch.dtype], *rest: Any) -> FiledTensor:
@@ -187,7 +137,9 @@ def _index_select(x: FiledTensor, axis: int, index: Tensor) -> Any:
 
 
 def _split(x: FiledTensor, size: Any, axis: int = 0) -> Any:
-    return [x.chosen(piece) for piece in x.place.split(size)] if axis == 0 else NotImplemented
+    if axis:
+        return NotImplemented
+    return [FiledTensor(x.file, place, x.tail, x.shape[1:]) for place in x.place.split(size)]
 
 
 def _view(x: FiledTensor, shape: Sequence[int]) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,8 +13,10 @@ def available_memory() -> int:
     and, on Linux, that of the control group.
     """
     limits = [_free()]
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    with suppress(OSError, ValueError, IndexError):
+    with suppress(ImportError, OSError, ValueError, IndexError):
+        import resource  # POSIX alone has it
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY:
             taken = int(Path("/proc/self/statm").read_text().split()[0])
             limits.append(max(0, soft - taken * resource.getpagesize()))
@@ -33,4 +33,6 @@ def _free() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable"))
         return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    import psutil
+
+    return psutil.virtual_memory().available

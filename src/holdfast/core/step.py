@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,9 +40,9 @@ class Share:
         read = out._asdict()
         whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
         nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
-        filled: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
-        filled.update(zip(self.columns, whole, strict=True))
-        return type(out)(**filled)
+        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
+        columns: dict[str, Any] = unread | dict(zip(self.columns, whole, strict=True))
+        return type(out)(**columns)
 
 
 class Part:
@@ -55,10 +56,15 @@ class Part:
     """
 
     def __init__(
-        self, rows: Rows, forward: Forward, past: Forward | None, share: Share | None = None
+        self,
+        rows: Rows,
+        forward: Forward,
+        past: Forward | None,
+        share: Share | None = None,
+        past_share: Share | None = None,
     ):
         self.rows, self._forward, self._past = rows, forward, past
-        self._share = share
+        self._share, self._past_share = share, share or past_share
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,7 +72,7 @@ class Part:
     @cached_property
     def out(self) -> Output:
         """The learner's output, with its graph."""
-        return self._asked(self._forward)
+        return self._asked(self._forward, self._share)
 
     @cached_property
     def past(self) -> Output:
@@ -74,11 +80,11 @@ class Part:
         if self._past is None:
             raise LookupError("there is no past network in the first task.")
         with torch.no_grad():
-            return self._asked(self._past)
+            return self._asked(self._past, self._past_share)
 
-    def _asked(self, forward: Forward) -> Output:
+    def _asked(self, forward: Forward, share: Share | None) -> Output:
         """What a network says of all rows."""
-        return forward(self.rows.x) if self._share is None else self._share.asked(forward)
+        return forward(self.rows.x) if share is None else share.asked(forward)
 
     @property
     def teacher(self) -> Forward | None:
@@ -92,6 +98,10 @@ class Part:
             lambda _: self.out.rows(mask),
             None if self._past is None else lambda _: self.past.rows(mask),
         )
+
+    def taught(self, past: Forward) -> Part:
+        """The same rows, of which another network is the past; the learner is not asked again."""
+        return Part(self.rows, lambda _: self.out, past, past_share=self._past_share)
 
 
 class Step:
@@ -166,6 +176,16 @@ class Step:
                 f"this step has no rows named '{name}'; it has {', '.join(self._parts)}."
             )
         return part
+
+    def taught(self, past: Callable[[Part], Forward]) -> Step:
+        """The same update with another past network for each part; records are shared.
+
+        Args:
+            past: what a part takes for the past network.
+        """
+        twin = copy.copy(self)
+        twin._parts = {name: part.taught(past(part)) for name, part in self._parts.items()}
+        return twin
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar for the log; the last value under a name counts."""

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.core.filed import dense
+from holdfast.core.filed import dense, pieces
 from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
 from holdfast.learner.backbone import make_backbone
@@ -210,8 +210,8 @@ def _moments(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor
 def _pixel_moments(x: UInt8[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
     """Mean and deviation of each channel in [0, 1], of sums that are exact."""
     total = torch.zeros(2, x.shape[1], dtype=torch.float64)
-    for piece in x.split(256):
-        values = in_float64(dense(piece)).cpu()
+    for piece in pieces(x, 2**18):
+        values = in_float64(piece).cpu()
         total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
     mean, square = total / (x.numel() // x.shape[1])
     return mean / 255, (square - mean**2).clamp_min(0).sqrt() / 255

@@ -1,13 +1,20 @@
 """Fixed equidistant prototypes, where neural collapse would put class means: docs/theory.md, section 2."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.rng import derive_seed
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
 
 
 def simplex_etf(classes: int, dim: int, seed: int = 0) -> Float[Tensor, "classes dim"]:
@@ -59,6 +66,7 @@ class Frame(nn.Module):
     """
 
     vectors: Tensor
+    moves = False  # whether the data move it, so that it counts as stored
 
     def __init__(self, dim: int = 128, classes: int = 0, seed: int = 0):
         super().__init__()
@@ -100,3 +108,32 @@ class Frame(nn.Module):
             place = derive_seed(self.seed, "block", sum(map(len, blocks)))
             blocks.append(simplex_etf(self.dim + 1, self.dim, place).to(self.vectors))
         self.vectors = torch.cat(blocks)
+
+    def opposite(self, classes: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """Vertices that stand for none of so few classes: those counted from the end.
+
+        In a simplex every vertex is to all others as any other is: a class put there repels as much,
+        from a wrong place (the shuffled prototypes of docs/theory.md, section 13).
+
+        Args:
+            classes: by number, fewer than half of the vertices.
+        """
+        return len(self) - 1 - classes
+
+    def unevenness(self, classes: int) -> Float[Tensor, ""]:
+        """|| G/||G||_F - (I - 11^T/K)/sqrt(K-1) ||_F of the first K vectors, G = Q Q^T: NC2 about 0.
+
+        0 for a simplex of as many vertices; near 1 and above where vectors turn into one direction.
+
+        Args:
+            classes: K, at least 2.
+        """
+        G = self.vectors[:classes] @ self.vectors[:classes].T
+        simplex = (torch.eye(classes).to(G) - 1 / classes) / (classes - 1) ** 0.5
+        return (G / G.norm() - simplex).norm()
+
+    def observe(self, z: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> None:
+        """Rows of the current task were seen; a fixed frame learns nothing of them."""
+
+    def settle(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """A task has ended; a fixed frame stays."""

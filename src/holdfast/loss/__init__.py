@@ -2,6 +2,7 @@
 
 from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.contrast import focal_collapse, sup_con
+from holdfast.loss.contrast_pulls import Pulls
 from holdfast.loss.contrast_terms import FocalCollapse, SupCon
 from holdfast.loss.schedule import (
     SCHEDULES,
@@ -26,6 +27,7 @@ __all__ = [
     "FocalCollapse",
     "Linear",
     "Objective",
+    "Pulls",
     "Scaled",
     "Schedule",
     "Sum",

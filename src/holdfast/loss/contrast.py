@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,12 +19,24 @@ from holdfast.loss.checks import (
     require_option,
     require_positive,
 )
+from holdfast.loss.contrast_pulls import BOTH, Pulls
 from holdfast.loss.contrast_tiles import Contrast, contrast_by_tiles
 from holdfast.loss.tiles import LARGE
 
 Average = Literal["anchors", "rows"]
 Denominator = Literal["closed", "open"]
 TAU_BASE = 0.07  # the temperature at which SupCon's scale tau / tau_base is 1
+
+
+class FocalRows(NamedTuple):
+    """FNC2 row by row: the loss L_i, its mean focal weight, that of its prototype's pull, and whether
+    anything pulls it.
+    """
+
+    loss: Float[Tensor, " n"]
+    weight: Float[Tensor, " n"]
+    pull: Float[Tensor, " n"]
+    pulled: Bool[Tensor, " n"]
 
 
 def sup_con(
@@ -86,6 +98,7 @@ def focal_collapse(
     denominator: Denominator = "closed",
     scale: float = 1.0,
     average: Average = "anchors",
+    pulls: Pulls = BOTH,
 ) -> Float[Tensor, ""]:
     """FNC2: focal SupCon with the own prototype as one more positive and old prototypes as negatives.
 
@@ -102,6 +115,7 @@ def focal_collapse(
         denominator: ``closed`` counts the own prototype in D_i, so r_i < 1; ``open`` as printed.
         scale: factor on the loss; tau / 0.07 is the published one.
         average: over the anchors, or over all N rows.
+        pulls: which of the two pulls act, and the exponent of the prototype's.
 
     Returns:
         a row that has nothing to be contrasted with (``open``, one row, no old class) counts 0.
@@ -124,7 +138,8 @@ def focal_collapse(
     if not len(z):
         return z.sum() * 0.0
     kept = rows_that_count(anchors, y)
-    return scale * focal_means(z, y, prototypes, tau, gamma, old, kept, denominator, average)[0]
+    focus = (tau, gamma, old, kept, denominator, average, pulls)
+    return scale * focal_means(z, y, prototypes, *focus)[0]
 
 
 def focal_means(
@@ -137,21 +152,27 @@ def focal_means(
     anchors: Bool[Tensor, " n"],
     denominator: Denominator,
     average: Average,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """FNC2's loss, and the anchors' mean focal weight: of many rows by tiles (`contrast_tiles`).
+    pulls: Pulls = BOTH,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    """FNC2's loss, and the anchors' mean focal weights by name: of many rows by tiles (`contrast_tiles`).
 
-    Arguments are those of `focal_collapse`, which checks them.
+    ``focal_weight`` is over both pulls; where these are not as usual, ``pull_weight`` is the
+    prototype's. Arguments are those of `focal_collapse`, which checks them.
     """
-    if len(z) < LARGE or prototypes.requires_grad:
-        loss, weight = focal_rows(z, y, prototypes, tau, gamma, old, denominator)
-        return _mean(loss, anchors, average), _mean(weight, anchors, "anchors")
+    if len(z) < LARGE or prototypes.requires_grad or pulls != BOTH:
+        rows = focal_rows(z, y, prototypes, tau, gamma, old, denominator, pulls)
+        kept = anchors & rows.pulled
+        weights = {"focal_weight": _mean(rows.weight, kept, "anchors")}
+        if pulls != BOTH and pulls.prototype:
+            weights["pull_weight"] = _mean(rows.pull, kept, "anchors")
+        return _mean(rows.loss, kept, average), weights
     rows = at_least_float32(z)
     vectors, index = prototypes.to(rows), _index(old, z.device)
     closed = denominator == "closed"
     require_positive(tau, "tau")
     contrast = Contrast(y, anchors, tau, gamma, vectors[y], vectors[index], closed)
     total, weight, kept = contrast_by_tiles(rows, contrast)
-    return total / _divisor(kept, average), _mean(weight, kept, "anchors")
+    return total / _divisor(kept, average), {"focal_weight": _mean(weight, kept, "anchors")}
 
 
 def focal_rows(
@@ -162,27 +183,28 @@ def focal_rows(
     gamma: float,
     old: Sequence[int] | Int[Tensor, " o"] = (),
     denominator: Denominator = "closed",
-) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """FNC2 row by row: the loss L_i, and the mean focal weight over the row's positives.
-
-    Arguments are those of `focal_collapse`, which checks them.
-    """
+    pulls: Pulls = BOTH,
+) -> FocalRows:
+    """FNC2 row by row; arguments are those of `focal_collapse`, which checks them."""
     prototypes = prototypes.to(z.device, torch.promote_types(z.dtype, torch.float32))
     similar, others = _similarities(z, tau)
     to_prototype = (z.to(prototypes.dtype) * prototypes[y]).sum(1, keepdim=True) / tau
     repel = z.to(prototypes.dtype) @ prototypes[_index(old, z.device)].T / tau
     contrasts = [similar.masked_fill(~others, -torch.inf), repel]
-    if denominator == "closed":
+    if denominator == "closed" and pulls.prototype:
         contrasts.append(to_prototype)
     log_d, nothing = _log_sum(torch.cat(contrasts, 1))
 
-    positive = (y[:, None] == y) & others
+    positive = (y[:, None] == y) & others & pulls.pairs
     soft, hard = similar - log_d, (to_prototype - log_d).masked_fill(nothing, 0.0)
-    soft_weight, hard_weight = _focus(soft, gamma), _focus(hard, gamma)
-    count = positive.sum(1) + 1
-    loss = -((soft_weight * soft * positive).sum(1) + (hard_weight * hard)[:, 0]) / count
-    weight = ((soft_weight * positive).sum(1) + hard_weight[:, 0]) / count
-    return loss, weight.detach()
+    soft_weight = _focus(soft, gamma) * positive
+    hard_weight = _focus(hard, gamma if pulls.gamma is None else pulls.gamma)[:, 0]
+    share = float(pulls.prototype)
+    count = positive.sum(1) + share
+    some = count.clamp_min(1)
+    loss = -((soft_weight * soft).sum(1) + share * hard_weight * hard[:, 0]) / some
+    weight = (soft_weight.sum(1) + share * hard_weight) / some
+    return FocalRows(loss, weight.detach(), hard_weight.detach(), count > 0)
 
 
 def _similarities(z: Tensor, tau: float) -> tuple[Tensor, Tensor]:

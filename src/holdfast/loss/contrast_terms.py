@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from torch import Tensor
 
+from holdfast.core.constants import class_index
+from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_gamma, require_option, require_positive
 from holdfast.loss.contrast import Average, Denominator, focal_means, sup_con
+from holdfast.loss.contrast_pulls import BOTH, Pulls
 from holdfast.loss.term import Term
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
 
 
 class SupCon(Term):
@@ -39,7 +46,9 @@ class SupCon(Term):
 
 
 class FocalCollapse(Term):
-    """FNC2 towards a fixed frame, with the old classes' prototypes as pseudo-replay.
+    """FNC2 towards a frame, with the old classes' prototypes as pseudo-replay.
+
+    A frame that the data move (`PrototypeBank`) sees the new rows after the loss of a step was read.
 
     Args:
         frame: the prototypes, shared with the anchors and the readout.
@@ -49,11 +58,20 @@ class FocalCollapse(Term):
         denominator: ``closed`` or ``open``.
         scale: factor on the loss.
         average: over anchors or rows.
+        pulls: which pulls act, and the exponent of the prototype's.
+        misplaced: whether old classes repel from vertices that stand for no class (`Frame.opposite`):
+            as much room is kept, in wrong places; a control, not a method.
+
+    Raises:
+        ConfigError: for a value outside its range, an unknown option, or misplaced prototypes of which
+            none repels.
     """
 
     label = "fnc2"
     reads = ("embedding",)
     views = 2
+    pulls: Pulls = BOTH
+    misplaced: bool = False
 
     def __init__(
         self,
@@ -64,6 +82,8 @@ class FocalCollapse(Term):
         denominator: Denominator = "closed",
         scale: float = 1.0,
         average: Average = "anchors",
+        pulls: Pulls = BOTH,
+        misplaced: bool = False,
     ):
         super().__init__()
         require_option("average", average, get_args(Average))
@@ -73,12 +93,39 @@ class FocalCollapse(Term):
         self.denominator: Denominator = denominator
         self.average: Average = average
         self.scale, self.dim = scale, frame.dim
+        if misplaced and not old_prototypes:
+            raise ConfigError("misplaced prototypes need old_prototypes=yes: none repels now.")
+        if pulls != BOTH:  # what is as ever stands in no run's settings
+            self.pulls = pulls
+        if misplaced:
+            self.misplaced = misplaced
 
     def value(self, part: Part, step: Step) -> Tensor:
         """FNC2 of the part's embeddings, anchored at the new rows; notes the mean focal weight."""
-        old = step.old_classes if self.old_prototypes else ()
-        rows, new = (part.out.embedding, part.rows.y), part.rows.task == step.task
-        focus = (self.tau, self.gamma, old, new, self.denominator, self.average)
-        loss, weight = focal_means(*rows, self.frame.vectors, *focus)
-        step.record("focal_weight", weight)
+        z, y, new = part.out.embedding, part.rows.y, part.rows.task == step.task
+        vectors = self.frame.vectors
+        old = self._repelling(step, z)
+        focus = (self.tau, self.gamma, old, new, self.denominator, self.average, self.pulls)
+        loss, weights = focal_means(z, y, vectors, *focus)
+        for name, weight in weights.items():
+            step.record(name, weight)
+        if self.frame.moves:
+            self.frame.observe(z.detach()[new], y[new])
+            step.record("bank_nc2", self.frame.unevenness(max(len(step.seen), 2)))
         return self.scale * loss
+
+    def _repelling(self, step: Step, z: Tensor) -> Tensor:
+        """Places in the frame that repel."""
+        old = class_index(step.old_classes if self.old_prototypes else (), z.device)
+        if not self.misplaced:
+            return old
+        if 2 * (max(step.seen) + 1) > len(self.frame):
+            raise ConfigError(
+                f"misplaced prototypes of {max(step.seen) + 1} classes need a frame of twice as many "
+                f"vertices, and this one has {len(self.frame)}: use classes=0, or a larger dim."
+            )
+        return self.frame.opposite(old)
+
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """Let the frame end the task."""
+        self.frame.settle(learner, task, past)

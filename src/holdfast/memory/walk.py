@@ -47,7 +47,7 @@ def reachable(
     """Every tensor and table of rows that can be reached from an object, with the path to it.
 
     Walks attributes, containers, and what functions close over or default to; arrays count as
-    tensors. A frame is left out: it is made from a seed and knows nothing of any data.
+    tensors. A fixed frame is left out: it is made from a seed and knows nothing of any data.
 
     Args:
         thing: where to begin.
@@ -66,7 +66,7 @@ def walk(
 ) -> Iterator[Reached]:
     """The same with numbers in lists and bytes; the arguments are those of `reachable`."""
     seen = {} if _seen is None else _seen
-    if id(thing) in seen or thing is None or isinstance(thing, LEAF) or skip(thing):
+    if id(thing) in seen or thing is None or _is_leaf(thing) or skip(thing):
         return
     seen[id(thing)] = thing  # held, so that no other thing gets its id meanwhile
     if isinstance(thing, (Tensor, Rows)):
@@ -83,6 +83,11 @@ def walk(
     aggregate = _aggregate or isinstance(thing, AGGREGATES) or is_derived(thing)
     for name, inner in _inside(thing):
         yield from walk(inner, f"{path}.{name}" if path else name, skip, seen, aggregate)
+
+
+def _is_leaf(thing: object) -> bool:
+    """Whether nothing of any data can be inside; a frame that the data move is no leaf."""
+    return isinstance(thing, LEAF) and not getattr(type(thing), "moves", False)
 
 
 def is_derived(thing: object) -> bool:

@@ -1,13 +1,26 @@
 """What is measured."""
 
 from holdfast.metrics.accuracy import Accuracy, accuracies, right_task
+from holdfast.metrics.between_classes import invasion, nearer, separation, silhouette
 from holdfast.metrics.calibration import (
     adaptive_ece,
     brier,
+    calibration_figures,
     ece_floor,
     expected_calibration_error,
     fit_temperature,
     nll,
+)
+from holdfast.metrics.collapse import (
+    cdnv,
+    collapse_gap,
+    equinorm,
+    nc1,
+    nc1_quotient,
+    nc2,
+    nc3,
+    nc4,
+    prototype_alignment,
 )
 from holdfast.metrics.conformal import (
     class_thresholds,
@@ -17,25 +30,80 @@ from holdfast.metrics.conformal import (
     mean_size,
     next_alpha,
 )
-from holdfast.metrics.openset import auroc, fpr_at_known95, fpr_at_unknown95
+from holdfast.metrics.dimension import effective_rank, participation_ratio, two_nn
+from holdfast.metrics.missing import Missing, reason_of
+from holdfast.metrics.openset import (
+    auroc,
+    average_precision,
+    fpr_at_known95,
+    fpr_at_unknown95,
+    openset_figures,
+    oscr,
+)
+from holdfast.metrics.similarity import (
+    aligned_similarity,
+    cca,
+    cka,
+    mean_drift,
+    procrustes,
+    retrieval,
+)
+from holdfast.metrics.stability import distance_drift, rotated, shesha, spearman
+from holdfast.metrics.subspace import frozen_part, frozen_share, left_basis, overlap
 
 __all__ = [
     "Accuracy",
+    "Missing",
     "accuracies",
     "adaptive_ece",
+    "aligned_similarity",
     "auroc",
+    "average_precision",
     "brier",
+    "calibration_figures",
+    "cca",
+    "cdnv",
+    "cka",
     "class_thresholds",
+    "collapse_gap",
     "conformal_sets",
     "conformal_threshold",
     "coverage",
+    "distance_drift",
     "ece_floor",
+    "effective_rank",
+    "equinorm",
     "expected_calibration_error",
     "fit_temperature",
     "fpr_at_known95",
     "fpr_at_unknown95",
+    "frozen_part",
+    "frozen_share",
+    "invasion",
+    "left_basis",
+    "mean_drift",
     "mean_size",
+    "nc1",
+    "nc1_quotient",
+    "nc2",
+    "nc3",
+    "nc4",
+    "nearer",
     "next_alpha",
     "nll",
+    "openset_figures",
+    "oscr",
+    "overlap",
+    "participation_ratio",
+    "procrustes",
+    "prototype_alignment",
+    "reason_of",
+    "retrieval",
     "right_task",
+    "rotated",
+    "separation",
+    "shesha",
+    "silhouette",
+    "spearman",
+    "two_nn",
 ]

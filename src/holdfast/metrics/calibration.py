@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 BOUND = math.log(1e4)  # of |log 1/T|
@@ -169,3 +169,35 @@ def ece_floor(p: Float[Tensor, "n k"], draws: int = 100, seed: int = 0, bins: in
     p = p.double()
     labels = torch.multinomial(p, draws, replacement=True, generator=generator)
     return sum(expected_calibration_error(p, y, bins) for y in labels.T) / draws
+
+
+def calibration_figures(
+    p: Float[Tensor, "n k"], y: Int[Tensor, " n"], new: Bool[Tensor, " n"], draws: int = 20
+) -> dict[str, float]:
+    """Every figure of how far probabilities can be believed, by name; some for old and new rows apart.
+
+    One temperature cannot serve both. A probability of 0 counts as the least number of its type, so
+    that no single row makes the NLL infinite. NaN if any probability is, or a side has no row.
+
+    Args:
+        p: (N, K) probabilities.
+        y: (N,) labels.
+        new: (N,) whether the class of a row is of the task that was learned last.
+        draws: for the floor, see `ece_floor`.
+    """
+    known = bool(p.isfinite().all())
+    kinds = {
+        "nll": lambda p, y: nll(p.clamp_min(torch.finfo(p.dtype).tiny), y),
+        "brier": brier,
+        "calibration_error": expected_calibration_error,
+    }
+    whole = kinds | {
+        "adaptive_calibration_error": adaptive_ece,
+        "calibration_floor": lambda p, y: ece_floor(p, draws),
+    }
+    parts = [("", torch.ones_like(new), whole), ("_old", ~new, kinds), ("_new", new, kinds)]
+    return {
+        f"{name}{side}": figure(p[rows], y[rows]) if known and bool(rows.any()) else math.nan
+        for side, rows, figures in parts
+        for name, figure in figures.items()
+    }

@@ -148,6 +148,10 @@ class Readout(nn.Module, ABC):
         """(N, K) softmax(scores / temperature)."""
         return torch.softmax(scores / self.temperature, 1)
 
+    def strange(self, out: Output) -> Float[Tensor, " n"]:
+        """(N,) how little an input looks like any class seen: here 1 less the largest probability."""
+        return 1 - self.probabilities(out).amax(1)
+
 
 READOUTS: Registry[Callable[..., Readout]] = Registry("readout", module="holdfast.readout")
 register = READOUTS.register

@@ -55,3 +55,12 @@ def resolve(
         for name, value in parameters.items()
     }
     return entry, values
+
+
+def full_parameters(
+    text: str, preset: Preset | None = None, **parameters: object
+) -> dict[str, Any]:
+    """Every parameter of a recipe with its value, defaults too; the arguments are those of `make`."""
+    entry, values = resolve(text, preset, **parameters)
+    known = inspect.signature(entry.value).parameters.values()
+    return {p.name: p.default for p in known if p.default is not p.empty} | values

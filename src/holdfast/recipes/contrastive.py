@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from holdfast.anchor import Curvature, FrameSoftmax, Quadratic, RelationDistillation
-from holdfast.learner import Frame
-from holdfast.loss import FocalCollapse, SupCon, make_schedule
+from holdfast.anchor import Curvature, FrameSoftmax, Quadratic, RelationDistillation, taught
+from holdfast.anchor.teacher import Teacher
+from holdfast.loss import FocalCollapse, Pulls, SupCon, make_schedule
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.method import Method
 from holdfast.recipes.search import Contrast, Focus, Prior, Weight
+from holdfast.statistics.prototype_bank import Prototypes, build_frame
 
 
 @register("supcon")
@@ -74,6 +75,14 @@ def fnc2(
     dim: int = 128,
     classes: int = 0,
     frame_seed: int = 0,
+    pairs: bool = True,
+    pull: bool = True,
+    pull_gamma: float | None = None,
+    misplaced: bool = False,
+    prototypes: Prototypes = "fixed",
+    prototype_momentum: float = 0.99,
+    follow: bool = False,
+    teacher: Teacher = "past",
 ) -> Method:
     """FNC2 + HSD: focal neural-collapse contrast, held fast by hardness-softness distillation.
 
@@ -95,18 +104,28 @@ def fnc2(
         dim: width of the embedding.
         classes: how many the stream will have, if known; 0 takes the frame of dim + 1 vertices.
         frame_seed: rotation of the frame.
+        pairs: whether rows of one class pull each other; without, the prototype alone pulls.
+        pull: whether a row's own prototype pulls it.
+        pull_gamma: focal exponent of the prototype's pull; none takes gamma.
+        misplaced: whether old classes repel from vertices that stand for no class: a control.
+        prototypes: fixed; running, means of the rows seen; or mean, a task's class means at its end.
+        prototype_momentum: of running prototypes: how much stays of a prototype at each step.
+        follow: whether old prototypes that move follow the network's drift when a task ends.
+        teacher: of the distillation: the past network, or as controls a random network, or the past's
+            outputs shuffled over the batch.
 
     Source: Dang, Nguyen, Vu, Vrain, Memory-efficient continual learning with neural collapse
-        contrastive, WACV 2025
+        contrastive, WACV 2025; moving prototypes and the controls are this library's
     """
-    frame = Frame(dim, classes, frame_seed)
+    frame = build_frame(prototypes, dim, classes, frame_seed, prototype_momentum, follow)
     share = make_schedule(alpha)
     soft = RelationDistillation(now, past)
     hard = RelationDistillation(prototype_now, prototype_past, keys=frame, support=support)
-    return Method(
-        loss=FocalCollapse(frame, tau, gamma, old_prototypes, denominator, scale, average),
-        anchors=[distill * (share * soft + (1 - share) * hard)],
+    pulls = Pulls(pairs, pull, pull_gamma)
+    loss = FocalCollapse(
+        frame, tau, gamma, old_prototypes, denominator, scale, average, pulls, misplaced
     )
+    return Method(loss, anchors=[distill * taught(share * soft + (1 - share) * hard, teacher)])
 
 
 @register("fnc2_prior")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.anchor import IndirectAlignment, LogitDistillation, WeightAligning
+from holdfast.anchor import IndirectAlignment, LogitDistillation, WeightAligning, taught
+from holdfast.anchor.teacher import Teacher
 from holdfast.loss import CrossEntropy
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.method import Method
@@ -10,7 +11,12 @@ from holdfast.recipes.search import Softness, Weight
 
 
 @register("lwf")
-def lwf(weight: Weight = 1.0, T: Softness = 2.0, divergence: str = "forward_kl") -> Method:
+def lwf(
+    weight: Weight = 1.0,
+    T: Softness = 2.0,
+    divergence: str = "forward_kl",
+    teacher: Teacher = "past",
+) -> Method:
     """LwF: the past network's answers to the new inputs are kept, and no old image.
 
     Args:
@@ -18,10 +24,13 @@ def lwf(weight: Weight = 1.0, T: Softness = 2.0, divergence: str = "forward_kl")
         T: temperature of both networks' answers.
         divergence: forward_kl, reverse_kl, jensen_shannon, balanced_kl or hellinger, each scaled so
             that one weight means one strength.
+        teacher: whose answers are kept: the past network's, those of a random network, or the past's
+            shuffled over the batch; the last two are controls.
 
     Source: Li, Hoiem, Learning without forgetting, ECCV 2016
     """
-    return Method(CrossEntropy("new"), [weight * LogitDistillation(divergence, T)])
+    anchor = taught(LogitDistillation(divergence, T), teacher)
+    return Method(CrossEntropy("new"), [weight * anchor])
 
 
 @register("lwf_wa")

@@ -11,6 +11,7 @@ from holdfast.recipes.catalogue import register
 from holdfast.recipes.contrastive import fnc2
 from holdfast.recipes.method import Method
 from holdfast.recipes.search import Contrast, Focus, Softness, Weight
+from holdfast.statistics.prototype_bank import Prototypes
 
 
 @register("lwf_strict")
@@ -54,6 +55,9 @@ def fnc2_strict(
     dim: int = 128,
     frame_seed: int = 0,
     decide: str = "gaussian",
+    prototypes: Prototypes = "fixed",
+    prototype_momentum: float = 0.99,
+    follow: bool = False,
 ) -> Method:
     """FNC2 + HSD with distilled features, read by a Gaussian that follows the drift.
 
@@ -70,10 +74,16 @@ def fnc2_strict(
         dim: width of the embedding.
         frame_seed: rotation of the frame.
         decide: the readout, as for --readout.
+        prototypes: fixed; running, means of the rows seen; or mean, a task's class means at its end.
+        prototype_momentum: of running prototypes: how much stays of a prototype at each step.
+        follow: whether old prototypes that move follow the network's drift when a task ends.
 
     Source: Dang et al., WACV 2025, with feature distillation and the readout of docs/theory.md, section 9
     """
-    method = fnc2(tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed)
+    method = fnc2(
+        tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed,
+        prototypes=prototypes, prototype_momentum=prototype_momentum, follow=follow,
+    )  # fmt: skip
     more = [features * FeatureDistillation(), uniform * Uniformity()]
     return replace(
         method, anchors=[*method.anchors, *more], readout=build_readout(decide, method.frame)

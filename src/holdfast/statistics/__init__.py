@@ -10,6 +10,7 @@ from holdfast.statistics.covariance import (
 )
 from holdfast.statistics.drift import Drift, DriftMap, Translation, fit_drift
 from holdfast.statistics.gaussian_source import GaussianSource
+from holdfast.statistics.prototype_bank import PrototypeBank, build_frame
 from holdfast.statistics.roots import FactorScatter
 from holdfast.statistics.scatter import Scatter, ScatterKind
 from holdfast.statistics.tracker import Tracker
@@ -21,12 +22,14 @@ __all__ = [
     "DriftMap",
     "FactorScatter",
     "GaussianSource",
+    "PrototypeBank",
     "Scatter",
     "ScatterKind",
     "SharedCovariance",
     "Statistics",
     "Tracker",
     "Translation",
+    "build_frame",
     "draw_rows",
     "fit_drift",
     "oracle_shrinkage",

@@ -46,7 +46,8 @@ def open_source(
         stream: see `load`; with ``data``, what to call it.
         data: parquet files or a folder of images, see `from_path`; None loads ``stream``.
         size: the side to which images are resized.
-        per_class, test_per_class: how many images of a class to keep, to train and to test on.
+        per_class: how many train images of a class to keep.
+        test_per_class: how many test images of a class to keep.
         seed: chooses what is kept, and what is held out where there is no test set.
         strict: refuse images that cannot be read, in place of skipping them.
         store: takes the pixels of images that would not fit into memory.
@@ -78,7 +79,8 @@ def load(
         name: a registered name, perhaps with settings, or that of a Hugging Face dataset of
             labelled images (it has a ``/``).
         size: the side to which images are resized.
-        per_class, test_per_class: how many images of a class to keep, to train and to test on.
+        per_class: how many train images of a class to keep.
+        test_per_class: how many test images of a class to keep.
         test_share: what part to hold out where the data set has no test set.
         seed: chooses what is kept and held out.
         strict: refuse images that cannot be read, in place of skipping them.
@@ -164,7 +166,8 @@ def from_path(
     Args:
         path: the file or folder.
         size: the side to which images are resized.
-        per_class, test_per_class: how many images of a class to keep; the others are never decoded.
+        per_class: how many train images of a class to keep; the others are never decoded.
+        test_per_class: how many test images of a class to keep.
         test_share: what part of each class to hold out where there is no test set.
         seed: chooses what is kept and held out.
         strict: refuse what would be skipped, in place of listing it.
@@ -180,8 +183,9 @@ def from_path(
     if strict:
         refuse_lost(skipped)
     name = readable(path.stem if path.is_file() else path.resolve().name)
-    counts = (per_class, test_per_class)
-    source = _decoded(name, sides, size, counts, test_share, seed, strict, store)
+    source = _decoded(
+        name, sides, size, (per_class, test_per_class), test_share, seed, strict, store
+    )
     return replace(source, skipped=skipped + source.skipped)
 
 
@@ -225,15 +229,13 @@ def peek_shape(
     Raises:
         DataError: if local data cannot be found or hold no images.
     """
-    if data is None:
-        if stream == "digits":
-            return (1, 8, 8)
-        if size is not None:
-            return (3, size, size)
-        hub_name = "/" in stream or stream in hub.NAMES
-        return None if hub_name else tuple(load(stream).x.shape[1:])
+    if data is None and stream == "digits":
+        return (1, 8, 8)
     if size is not None:
         return (3, size, size)
+    if data is None:
+        hub_name = "/" in stream or stream in hub.NAMES
+        return None if hub_name else tuple(load(stream).x.shape[1:])
     pictures = read_path(Path(data).expanduser())[0][0]
     count = min(SAMPLE, len(pictures.labels))
     rows = np.unique(np.linspace(0, len(pictures.labels) - 1, count).astype(int))
@@ -258,13 +260,11 @@ def _decoded(
             f"the train and the test files of '{name}' name other classes: they must agree."
         )
     where = [f"{name} {side} labels" for side in ("train", "test")]
-    columns = [part.labels for part in parts]
-    labels, names = arrays.number(columns, named[0] if named else None, where)
+    labels, names = arrays.number([p.labels for p in parts], named[0] if named else None, where)
     train, test = choose_rows(labels, names, counts, test_share, seed)
     images = decode([(parts[0], train), (parts[-1], test)], size, strict, store=store)
-    for x in images.x:
-        if not len(x):
-            raise nothing_read(name, images.skipped)
+    if not all(map(len, images.x)):
+        raise nothing_read(name, images.skipped)
     train, test = train[images.rows[0]], test[images.rows[1]]
     y, test_y = torch.from_numpy(labels[0][train]), torch.from_numpy(labels[-1][test])
     notes = levels_note(images.levels)

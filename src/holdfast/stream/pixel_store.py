@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, DataError
-from holdfast.core.filed import RowFile
+from holdfast.core.filed import all_rows
 from holdfast.core.headroom import available_memory
+from holdfast.core.row_file import RowFile
 from holdfast.stream.fit import Square
 from holdfast.stream.levels import Levels
 from holdfast.stream.pixels import Encoded, decoded
@@ -65,7 +66,7 @@ class PixelStore:
             return None
         good = np.array(about["rows"], np.int64)
         lost = [(where, DataError(why)) for where, why in about["lost"]]
-        return (file.tensor(), good, lost) if file.count == len(good) else None
+        return (all_rows(file), good, lost) if file.count == len(good) else None
 
     def keep(self, key: str, row: Sequence[int], images: Iterator[Pixels]) -> bool:
         """Write images as they come; False if one has another size, and nothing is kept.

@@ -11,12 +11,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, DataError
-from holdfast.core.filed import dense
+from holdfast.core.filed import pieces
 from holdfast.core.rows import Rows
 from holdfast.stream.arrays import inputs
 from holdfast.stream.labels import Label, label_list
-
-CHUNK = 1024  # rows that are hashed at a time
 
 
 @dataclass(frozen=True)
@@ -146,5 +144,5 @@ def _digest(tensors: Sequence[Tensor]) -> str:
 def add_content(total: hashlib._Hash, tensor: Tensor) -> None:
     """Shape, type and numbers of a tensor into a hash, some rows at a time and without a copy."""
     total.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-    for piece in tensor.split(CHUNK) if tensor.numel() else ():
-        total.update(dense(piece).contiguous().cpu().numpy().data)
+    for piece in pieces(tensor):
+        total.update(piece.contiguous().cpu().numpy().data)

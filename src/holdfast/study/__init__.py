@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.core.registry import Registry
+from holdfast.study.designs import DESIGNS, build_study
 from holdfast.study.equivalence import equivalence
 from holdfast.study.finding import Finding, shown
 
 STUDIES: Registry[Callable[[Path | None, int], list[Finding]]] = Registry("study", plural="studies")
 STUDIES.add("equivalence", equivalence)
 
-__all__ = ["STUDIES", "Finding", "equivalence", "shown"]
+__all__ = ["DESIGNS", "STUDIES", "Finding", "build_study", "equivalence", "shown"]

@@ -20,6 +20,7 @@ from holdfast.testing.memories import check_memory
 from holdfast.testing.readouts import check_readout
 from holdfast.testing.recipes import RECIPE_LAWS, check_recipe
 from holdfast.testing.rules import check_rule
+from holdfast.testing.sinks import check_sink
 from holdfast.testing.sources import check_source
 from holdfast.testing.streams import small_source, small_stream, textures, vectors
 from holdfast.testing.terms import check_term
@@ -33,6 +34,7 @@ __all__ = [
     "check_readout",
     "check_recipe",
     "check_rule",
+    "check_sink",
     "check_source",
     "check_term",
     "counting_waits",

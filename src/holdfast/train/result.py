@@ -50,6 +50,8 @@ class Reading:
         calibration_error: expected, of its probabilities on all test rows seen when the last
             finished task ended.
         right_task: share of the rows of each task that are given a class of that task, right or not.
+        by_task: after each finished task, how far its probabilities can be believed
+            (`calibration_figures`), and how well it tells classes of later tasks (`openset_figures`).
     """
 
     protocol: str
@@ -58,6 +60,7 @@ class Reading:
     drift_residuals: list[float | None] = field(default_factory=list)
     calibration_error: float | None = None
     right_task: Accuracy | None = None
+    by_task: list[dict[str, float | None]] = field(default_factory=list)
 
 
 @dataclass
@@ -150,6 +153,7 @@ class Result:
                     else r.right_task.to_dict()["matrix"],
                     "drift_residuals": [_finite(v) for v in r.drift_residuals],
                     "calibration_error": _finite(r.calibration_error),
+                    "by_task": [{k: _finite(v) for k, v in one.items()} for one in r.by_task],
                 }
                 for name, r in self.readings.items()
             },

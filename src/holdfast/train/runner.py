@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from holdfast.core.ranks import current
 from holdfast.core.settings import Training
 from holdfast.learner.learner import Learner
-from holdfast.metrics import accuracies, expected_calibration_error, right_task
+from holdfast.metrics import accuracies, right_task
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Stream, Task
 from holdfast.train.alone import refuse_alone
@@ -23,6 +20,7 @@ from holdfast.train.identity import refuse_other
 from holdfast.train.meeting import ranked
 from holdfast.train.progress import Progress
 from holdfast.train.result import Result
+from holdfast.train.seen import Seen, later_rows
 from holdfast.train.setup import Setup, as_setup
 from holdfast.train.state import State, result_state, take_result
 
@@ -153,20 +151,21 @@ class Run:
     def _evaluate(self, task: Task) -> None:
         """Fill row i of every accuracy matrix; each test set is passed through the network once."""
         core, tests = self.continual, self.stream.tasks[: task.index + 1]
-        probabilities: dict[str, list[Tensor]] = {name: [] for name in core.readouts}
+        views = {name: Seen(readout) for name, readout in core.readouts.items()}
         for j, other in enumerate(tests):
             out, y = core.out(other.test.x), other.test.y.to(core.fabric.device)
-            for name, readout in core.readouts.items():
-                scores = readout.scores(out)
+            for name, view in views.items():
+                scores, reading = view.take(out, y), self.result.readings[name]
                 class_il, task_il = accuracies(scores, y, other.classes)
-                reading = self.result.readings[name]
                 reading.class_il.matrix[task.index, j] = class_il
                 reading.task_il.matrix[task.index, j] = task_il
                 if reading.right_task is not None:
                     reading.right_task.matrix[task.index, j] = right_task(scores, other.classes)
-                probabilities[name].append(readout.probabilities_of(scores))
-        y = torch.cat([other.test.y for other in tests])
-        for name, readout in core.readouts.items():
-            reading, p = self.result.readings[name], torch.cat(probabilities[name])
-            reading.drift_residuals = list(readout.residuals)
-            reading.calibration_error = expected_calibration_error(p, y.to(p.device))
+        later = later_rows(self.stream, task.index)
+        out = core.out(later) if len(later) else None
+        for name, view in views.items():
+            reading = self.result.readings[name]
+            figures = view.figures(task.classes, out)
+            reading.drift_residuals = list(view.readout.residuals)
+            reading.calibration_error = figures["calibration_error"]
+            reading.by_task = [*reading.by_task[: task.index], figures]
