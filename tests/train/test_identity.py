@@ -43,7 +43,12 @@ SETTINGS = {
     "augment": (Augment(flip=True), "augment.flip"),
     "seed": (1, "seed"),
 }
-EXCUSED = {"device": "the same run may go on elsewhere", "tune_layers": "of pretrained networks"}
+EXCUSED = {
+    "device": "the same run may go on elsewhere",
+    "devices": "and on another number of them: tests/train/test_devices.py",
+    "sync_norm": "of several devices alone",
+    "tune_layers": "of pretrained networks",
+}
 
 # another value of each parameter of each recipe; what it does not name is changed by `another`
 SPECIAL = {
@@ -53,6 +58,17 @@ SPECIAL = {
     "classes": {int: 9},
     "adapt": {str: "norm"},
     "decay": {float: 0.5},
+    "pull_gamma": {type(None): 2.0},
+    "prototype_momentum": {float: 0.5},
+}
+# what a parameter needs to have an effect
+BASE = {
+    ("er", "weight"): {"forward": "split"},
+    **{
+        (recipe, name): {"prototypes": "running"}
+        for recipe in ("fnc2", "fnc2_strict")
+        for name in ("prototype_momentum", "follow")
+    },
 }
 
 
@@ -110,7 +126,7 @@ PARAMETERS = [(recipe, name) for recipe in RECIPES for name in parameters_of(rec
 @pytest.mark.parametrize("recipe, name", PARAMETERS)
 def test_every_parameter_of_every_recipe_reaches_the_method(recipe, name):
     parameter = parameters_of(recipe)[name]
-    base = {"forward": "split"} if (recipe, name) == ("er", "weight") else {}
+    base = BASE.get((recipe, name), {})
     methods = [make(recipe, **base), make(recipe, **base, **{name: another(parameter)})]
     before, after = map(described, methods)
     decides = [method.readout and method.readout.name for method in methods]
@@ -120,8 +136,9 @@ def test_every_parameter_of_every_recipe_reaches_the_method(recipe, name):
 @pytest.mark.parametrize("recipe", ["fnc2_strict", "online_ewc"])
 def test_a_resume_with_another_parameter_is_refused(recipe):
     for name, parameter in parameters_of(recipe).items():
+        base = BASE.get((recipe, name), {})
         identities = [
-            Continual(make(recipe, **values), SHAPE, SETUP).identity
+            Continual(make(recipe, **base, **values), SHAPE, SETUP).identity
             for values in ({name: another(parameter)}, {})
         ]
         with pytest.raises(ConfigError, match="this run was begun with"):

@@ -59,7 +59,7 @@ def ratio(
     middle = a * b - t2 * covariance[0, 1]
     inside = middle**2 - A * (a**2 - t2 * covariance[0, 0])
     half = math.sqrt(max(inside, 0.0))
-    return Share(a / b, (middle - half) / A, (middle + half) / A)
+    return Share(a / b, float((middle - half) / A), float((middle + half) / A))
 
 
 def memory_share(analysis: Analysis) -> Sequence[str]:
