@@ -19,7 +19,6 @@ from holdfast.compare import Grid, run_grid
 from holdfast.compare.sweep import Sweep, is_complete
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError, StoreError
-from holdfast.core.registry import IMPORTED, REGISTRIES, import_named
 from holdfast.recipes.presets import find_preset
 from holdfast.store.lock import locked
 
@@ -55,23 +54,9 @@ QUICK = {"epochs": ["2"], "batch": ["8"], "width": ["4"]}
 
 
 @pytest.fixture
-def plugin(tmp_path, monkeypatch):
+def plugin(import_parts):
     """A module with a tiny source, gone after the test."""
-    monkeypatch.chdir(tmp_path)
-    file = tmp_path / "grid_parts.py"
-    file.write_text(PLUGIN)
-    before = {kind: dict(registry._entries) for kind, registry in REGISTRIES.items()}
-    named = set(IMPORTED)  # by other tests, whose files are gone: workers would look for them
-    IMPORTED.clear()
-    import_named(str(file))
-    yield file
-    IMPORTED.clear()
-    IMPORTED.update(named)
-    sys.modules.pop("grid_parts", None)
-    for kind, registry in REGISTRIES.items():
-        for name in set(registry._entries) - set(before.get(kind, {})):
-            if registry._entries[name].module == "grid_parts":
-                del registry._entries[name]
+    return import_parts("grid_parts", PLUGIN)
 
 
 def grid(**changes):

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,7 +15,6 @@ from holdfast.compare.board import seen
 from holdfast.compare.engine_ray import require
 from holdfast.compare.sweep import is_complete
 from holdfast.core.errors import ConfigError
-from holdfast.core.registry import IMPORTED, REGISTRIES, import_named
 
 ray = pytest.importorskip("ray")
 
@@ -67,22 +65,9 @@ def noted(name: str = "", marker: str = "", fails: bool = False):
 
 
 @pytest.fixture
-def plugin(tmp_path, monkeypatch):
+def plugin(import_parts):
     """A module with a tiny source, gone after the test."""
-    monkeypatch.chdir(tmp_path)
-    file = tmp_path / "ray_parts.py"
-    file.write_text(PLUGIN)
-    before = {kind: dict(registry._entries) for kind, registry in REGISTRIES.items()}
-    named = set(IMPORTED)
-    IMPORTED.clear()
-    import_named(str(file))
-    yield file
-    IMPORTED.clear()
-    IMPORTED.update(named)
-    sys.modules.pop("ray_parts", None)
-    for kind, registry in REGISTRIES.items():
-        for name in set(registry._entries) - set(before.get(kind, {})):
-            del registry._entries[name]
+    return import_parts("ray_parts", PLUGIN)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.cli.options import File, Positional, Text
+from holdfast.cli.output_file import refuse_taken, write_file
 from holdfast.cli.reading import read
 from holdfast.compare.run_card import card_of_runs
 from holdfast.compare.runs import read_runs
 from holdfast.core.errors import ConfigError
 from holdfast.release.model_card import card_of_model
 from holdfast.report.card import Card, card_text
-from holdfast.store.atomic import atomic_write
 from holdfast.store.model import ModelFolder
 
 
@@ -46,16 +46,9 @@ def card_command(arguments: list[str], console: Console) -> int:
     if not options.paths:
         raise ConfigError("holdfast card needs the folder of a run or of a model.")
     out = options.out or options.paths[0] / "README.md"
-    if out.exists() and not options.overwrite:
-        raise ConfigError(f"{out} exists already: choose another --out, or add --overwrite.")
+    refuse_taken(out, options.overwrite)
     text = card_text(_card(options))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(out, lambda to: to.write_text(text, "utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be written ({error.strerror}): choose another --out."
-        ) from None
+    write_file(out, lambda to: to.write_text(text, "utf-8"))
     console.print(f"written: {out}", markup=False, soft_wrap=True)
     return 0
 

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from holdfast.cli.options import File, Positional, Text
+from holdfast.cli.output_file import refuse_taken, write_file
 from holdfast.cli.reading import read
 from holdfast.cli.terminal import Terminal
 from holdfast.compare.comparison import Comparison, compare
@@ -17,7 +18,6 @@ from holdfast.compare.formats import FORMATS, terminal
 from holdfast.compare.runs import read_runs
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import listed
-from holdfast.store.atomic import atomic_write
 
 Pair = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="A:B")]
 
@@ -66,10 +66,8 @@ def compare_command(arguments: list[str], console: Console) -> int:
     """Read the flags, compare, and print or write."""
     options = read(Compare, arguments, "holdfast compare")
     form = _form(options)
-    if options.out is not None and options.out.exists() and not options.overwrite:
-        raise ConfigError(
-            f"{options.out} exists already: choose another --out, or add --overwrite."
-        )
+    if options.out is not None:
+        refuse_taken(options.out, options.overwrite)
     comparison = compared(options)
     if options.out is None and form == "table":
         console.print(terminal(comparison))
@@ -116,13 +114,7 @@ def write(path: Path, form: str, comparison: Comparison) -> None:
             else:
                 file.write(FORMATS[form](comparison))
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, put)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written ({error.strerror}): choose another --out."
-        ) from None
+    write_file(path, put)
 
 
 def _form(options: Compare) -> str:

@@ -18,6 +18,7 @@ from holdfast.cli.answers import (
     Writer,
 )
 from holdfast.cli.options import Predict
+from holdfast.cli.output_file import refuse_taken
 from holdfast.cli.terminal import Terminal
 from holdfast.core.errors import ConfigError
 
@@ -51,10 +52,8 @@ class Destination:
         self.top, self.console = options.top, console
         self.stream: TextIO | None = None
         self.writer: Writer | None = None
-        if self.path is not None and self.path.exists() and not options.overwrite:
-            raise ConfigError(
-                f"{self.path} exists already: choose another --out, or add --overwrite."
-            )
+        if self.path is not None:
+            refuse_taken(self.path, options.overwrite)
 
     def __enter__(self) -> Destination:
         """Itself; the file is made when there is something to write."""

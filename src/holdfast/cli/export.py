@@ -12,6 +12,7 @@ from rich.table import Table
 
 from holdfast.cli.class_options import Export
 from holdfast.cli.operate import say
+from holdfast.cli.output_file import refuse_taken
 from holdfast.cli.reading import read
 from holdfast.core.errors import ConfigError
 from holdfast.serve.export import to_torch
@@ -33,8 +34,7 @@ def export_command(arguments: list[str], console: Console) -> int:
     ending = "-int8.onnx" if options.int8 else ENDINGS[options.to]
     name = f"{options.model.resolve().name}-{manifest.version:04d}{ending}"
     out = options.out or options.model.parent / name
-    if out.exists() and not options.overwrite:
-        raise ConfigError(f"{out} exists already: choose another --out, or add --overwrite.")
+    refuse_taken(out, options.overwrite)
     shape = tuple(manifest.input["shape"])
     data: dict[str, Any] = {
         "file": str(out), "format": options.to, "version": manifest.version,

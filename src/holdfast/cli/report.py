@@ -11,13 +11,12 @@ from rich.console import Console
 
 from holdfast.cli.compare import Pair, pairs_of
 from holdfast.cli.options import Positional, Text
+from holdfast.cli.output_file import refuse_taken, write_file
 from holdfast.cli.reading import read
 from holdfast.compare.comparison import compare
 from holdfast.compare.page import page_of
 from holdfast.compare.runs import read_runs
-from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import listed
-from holdfast.store.atomic import atomic_write
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,14 @@ class Report:
 def report_command(arguments: list[str], console: Console) -> int:
     """Read the flags, compare, and write the page."""
     options = read(Report, arguments, "holdfast report")
-    if options.out.exists() and not options.overwrite:
-        raise ConfigError(f"{options.out} exists already: choose another -o, or add --overwrite.")
+    refuse_taken(options.out, options.overwrite, "-o")
     cells, notes = read_runs(options.runs, options.readout)
     comparison = compare(
         cells, options.baseline or "", options.metric, options.margin, pairs_of(options.contrast),
         options.weighting, options.forgetting, listed(options.across or ""), notes,
     )  # fmt: skip
     text = page_of(comparison, options.title)
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(options.out, lambda to: to.write_text(text, "utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{options.out} cannot be written ({error.strerror}): choose another -o."
-        ) from None
+    write_file(options.out, lambda to: to.write_text(text, "utf-8"), "-o")
     size = f"{len(text.encode()) / 1024:,.0f} KiB"
     console.print(
         f"written: {options.out} ({len(cells)} runs, {size})", markup=False, soft_wrap=True

@@ -22,9 +22,8 @@ from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
 from holdfast.train.events import Epoch
 from holdfast.train.identity import FORMAT, refuse_other
+from holdfast.train.needs import TRIES, learned_for
 from holdfast.train.result import peak_memory
-
-TRIES = 3  # steps by which the time of an update is estimated
 
 
 class Update:
@@ -157,9 +156,8 @@ class Update:
         few = torch.linspace(0, len(self.x) - 1, min(training.batch, len(self.x))).long()
         trial = copy.deepcopy(self.core)
         trial.progress, trial.pending = replace(trial.progress, epochs=0, begun=""), None
-        trial.train_as(replace(training, epochs=TRIES + 1, first_epochs=TRIES + 1))
         task = trial.arrive(self.x[few], [self.labels[i] for i in few.tolist()])
-        step = median(epoch.seconds for epoch in [*trial.epochs(replace(task, few=0))][1:])
+        step = median(learned_for(trial, task, TRIES + 1)[0][1:])
         begun = time.perf_counter()
         trial.out(self.x[few])
         one_pass = (time.perf_counter() - begun) * len(self.x) / len(few)

@@ -94,8 +94,8 @@ def _price(trial: Continual, task: Task) -> Price:
     """What a copy needs for a task, of which it learns one batch; and, on a copy of its own, four."""
     batch = trial.setup.training.batch
     few, more = _sample(task, batch), _sample(task, 4 * batch)
-    _, longer = _taught(copy.deepcopy(trial), more, 1)
-    epochs, end = _taught(trial, few, TRIES + 1)
+    _, longer = learned_for(copy.deepcopy(trial), more, 1)
+    epochs, end = learned_for(trial, few, TRIES + 1)
     step = median(epochs[1:]) / -(-len(few.train) // batch) if epochs else 0.0
     apart = len(more.train) - len(few.train)
     row = max(0.0, longer - end) / apart if apart else 0.0
@@ -105,8 +105,14 @@ def _price(trial: Continual, task: Task) -> Price:
     return Price(step, max(0.0, end - row * len(few.train)), row, asked)
 
 
-def _taught(core: Continual, task: Task, epochs: int) -> tuple[list[float], float]:
-    """Seconds of each epoch of a task, and of what ends it."""
+def learned_for(core: Continual, task: Task, epochs: int) -> tuple[list[float], float]:
+    """Seconds of each epoch of a task that a copy learns for so many, and of what ends it.
+
+    Args:
+        core: a copy; it keeps what it learned, and its settings.
+        task: the next one.
+        epochs: how many.
+    """
     usual = core.setup
     core.setup = replace(
         usual, training=replace(usual.training, epochs=epochs, first_epochs=epochs, warmup=0.0)

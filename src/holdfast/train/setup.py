@@ -159,10 +159,7 @@ class Setup:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for results and for telling two setups apart."""
         data = {name: asdict(getattr(self, name)) for name in GROUPS}
-        for name in (
-            "devices",
-            "sync_norm",
-        ):  # named where they are not the default: older runs stay
+        for name in ("devices", "sync_norm"):  # left out at their default: identities stay
             if data["machine"][name] == getattr(Machine, name):
                 del data["machine"][name]
         text = lambda readout: readout if isinstance(readout, str) else readout.name
