@@ -63,8 +63,8 @@ class GridOptions:
             this grid.
         baseline: of the table: the method with which all are compared.
         across: what may differ within one table: protocol, backbone.
-        diagnose: look into every run after each task, as holdfast run --diagnose does; holdfast report shows
-            what was seen. A run that was complete before stays as it is.
+        diagnose: look into every run after each task, as holdfast run --diagnose does; holdfast report
+            shows what was seen. A run that was complete before stays as it is.
         quiet: print nothing but errors and the table.
     """
 
