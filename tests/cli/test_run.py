@@ -264,6 +264,7 @@ def test_presets_carry_their_provenance_and_the_published_numbers():
     assert tiny.recipes["fnc2"]["gamma"] == 4.0 and tiny.recipes["fnc2"]["now"] == 0.1
     c10 = find_preset("paper", stream="cifar10")
     assert (c10.training.batch, c10.training.lr, c10.network.width) == (512, 0.5, 64)
+    assert c10.recipes["fnc2"]["denominator"] == "open"
     assert c10.recipes["fnc2"]["gamma"] == 1.0 and c10.recipes["fnc2"]["scale"] == pytest.approx(
         7.142857
     )
