@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from holdfast.core.settings import PresetName
+
 Positional = tyro.conf.Positional
 Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
@@ -63,7 +65,8 @@ class RunOptions:
 
     Args:
         preset: sizes and settings that belong together: quick (digits), desk (CIFAR-10 on two
-            cores), paper (as published), or auto. Any flag overrides it.
+            cores), paper (as published), a protocol of the field by its data and cut, such as
+            cifar100-10x10, or auto. Any flag overrides it.
         protocol: strict stores no image of an old class; auxiliary stores images that train the
             readout only; buffer rehearses them. auto takes the recipe's own.
         images: how many images auxiliary or buffer may store.
@@ -86,7 +89,7 @@ class RunOptions:
             folder, and a table at the end. Changes no figure; what it costs is said before and after.
     """
 
-    preset: Literal["auto", "quick", "desk", "paper"] = "auto"
+    preset: PresetName = "auto"
     protocol: Literal["auto", "strict", "auxiliary", "buffer"] = "auto"
     images: int = 0
     readout: str = "auto"

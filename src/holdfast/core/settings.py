@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from holdfast.core.processor import Processor
 
 
+PresetName = Literal[
+    "auto", "quick", "desk", "paper", "cifar100-10x10", "cifar100-20x5", "cifar100-50+10x5",
+    "tiny-imagenet-10x20", "tiny-imagenet-20x10", "imagenet100-10x10",
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Training:
     """How long and how fast a task is learned.

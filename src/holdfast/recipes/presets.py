@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.core.settings import Network, Training
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Defaults of a run; every one of them can be overridden by its own flag.
-
-    Attributes:
-        name: as the command line calls it.
-        provenance: where the numbers come from.
-        tasks: the stream is cut into.
-        per_class, test_per_class: images used of each class; 0 is all.
-        training, network: as in the settings of a run.
-        augment: set of views for recipes of two views; others take the suited one.
-        recipes: parameters by recipe.
-        trainings: settings of the training that a recipe has for itself.
-    """
-
-    name: str
-    provenance: str
-    tasks: int = 5
-    per_class: int = 0
-    test_per_class: int = 0
-    training: Training = Training()
-    network: Network = Network()
-    augment: str = "auto"
-    recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def parameters_of(self, recipe: str) -> Mapping[str, object]:
-        """The parameters of a recipe that it sets."""
-        return self.recipes.get(recipe, {})
-
-    def limits(self, train: int | None = None, test: int | None = None) -> tuple[int, int]:
-        """Images used of each class to train and to test on: those given, or its own; 0 is all."""
-        return (
-            self.per_class if train is None else train,
-            self.test_per_class if test is None else test,
-        )
-
-    def training_of(self, recipe: str) -> Training:
-        """The training of a recipe."""
-        return replace(self.training, **self.trainings.get(recipe, {}))
-
+from holdfast.core.settings import Network, PresetName, Training
+from holdfast.recipes.field import FIELD
+from holdfast.recipes.preset import Preset
 
 # of frozen:adapt=..., the only training it has: that of the first task
 ADAPTING: dict[str, dict[str, Any]] = {
@@ -162,7 +120,7 @@ PAPER_TINY = replace(
 
 PAPER = {"cifar10": PAPER_CIFAR10, "cifar100": PAPER_CIFAR100, "tiny-imagenet": PAPER_TINY}
 SMALL = 16  # pixels along a side
-PRESETS = ("auto", "quick", "desk", "paper")
+PRESETS: tuple[str, ...] = get_args(PresetName)
 
 
 def find_preset(
@@ -171,7 +129,8 @@ def find_preset(
     """A preset by name.
 
     Args:
-        name: ``quick``, ``desk``, ``paper``; or ``auto``: quick for feature vectors and images of up
+        name: ``quick``, ``desk``, ``paper``, a protocol of the field by its data and cut
+            (`holdfast.recipes.field`), or ``auto``: quick for feature vectors and images of up
             to 16 pixels, desk for larger ones and where the shape is not known.
         shape: of one input.
         stream: its name, for ``paper``.
@@ -191,4 +150,6 @@ def find_preset(
     if name == "auto":
         small = shape is not None and (len(shape) == 1 or max(shape[1:]) <= SMALL)
         name = "quick" if small else "desk"
+    if name in FIELD:
+        return FIELD[name]
     return {"quick": QUICK, "desk": DESK}[name]
