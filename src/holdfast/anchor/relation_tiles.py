@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from holdfast.loss.square_tiles import KEPT, Square
+from holdfast.loss.square_tiles import KEPT, LOG_2, Square
 from holdfast.loss.tiles import Workspace, row_blocks
 
 
@@ -63,7 +63,7 @@ def _among(now: Square, past: Square) -> tuple[Tensor, Tensor]:
         twice = 2.0 if place.middle else 1.0
         mixed += torch.dot(goal.flatten(), now.tile(place).flatten()) / twice
         now.spread(slope, place, now.weighed(place, one, log_now).sub_(goal))
-    return log_now.sum() - mixed, slope
+    return log_now.sum() - mixed * LOG_2, slope
 
 
 def _against(

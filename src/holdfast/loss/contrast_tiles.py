@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from holdfast.loss.square_tiles import Place, Square
+from holdfast.loss.square_tiles import LOG_2, Place, Square
 from holdfast.loss.tiles import row_blocks, same_class
 
 
@@ -180,7 +180,7 @@ class _Passes:
         pull = self.square.room(1, place).zero_()
         steep = self.square.room(2, place)
         for dim, part in ((1, place.rows), (0, place.cols))[: 2 - place.middle]:
-            log_p = (s - self.log_d[part].unsqueeze(dim)).mul_(same)
+            log_p = torch.add(-self.log_d[part].unsqueeze(dim), s, alpha=LOG_2).mul_(same)
             weight = focal_steepness(log_p, log_p.exp(), self.contrast.gamma, same.clone(), steep)
             self.weight[part] += weight.sum(dim)
             self.value[part] += weight.mul_(log_p).sum(dim)

@@ -8,7 +8,9 @@ takes a second pass; tiles of the first that fit in `KEPT` bytes are kept for it
     W_ij = a_i exp(s_ij) / D_i + a_j exp(s_ij) / D_j
 
 is what each of them needs of a tile. Where exp(s - 1 / tau) of unit rows stays inside the type's range, it
-is one exponential for both sides; otherwise each side has its own.
+is one exponential for both sides; otherwise each side has its own. A tile holds s in bits, s / log 2, since
+powers of two cost half of what powers of e do; what would be denormal is the least normal number, since a
+denormal costs thirty times as much.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from holdfast.loss import tiles
 
 KEPT = 2**26  # bytes of tiles that stay for a second pass
 INSIDE = 0.9  # of the exponents that a type can represent
+FAR = -1e12  # in bits: below whatever else may stand in a tile
+LOG_2 = math.log(2)
 
 
 class Place(NamedTuple):
@@ -43,7 +47,7 @@ class Place(NamedTuple):
 class Square:
     """The tiles of z z^T / temperature on and above the diagonal, as often as they are asked for.
 
-    Where a row meets itself stands a number so low that its exponential is 0, and finite, for 0 times it.
+    Where a row meets itself stands `FAR`, whose power is as good as 0, and so is their product.
 
     Args:
         z: (N, d) unit rows in at least float32.
@@ -52,17 +56,17 @@ class Square:
     """
 
     def __init__(self, z: Float[Tensor, "n d"], temperature: float, keep: int = KEPT):
-        self.z, self.divided = z, z / temperature
-        self.side = min(max(math.isqrt(tiles.NUMBERS), 1), max(len(z), 1))
+        self.z, self.bits = z, z / (temperature * LOG_2)
+        self.side = min(max(math.isqrt(tiles.NUMBERS // 4), 1), max(len(z), 1))
         self.left, self.kept = keep // z.element_size(), {}
         limits = torch.finfo(z.dtype)
-        self.low, reach = limits.min / 4, -math.log(limits.tiny) * INSIDE
-        self.narrow = 2 / temperature < reach
+        self.low, self.least = FAR, math.log2(limits.tiny)
+        self.narrow = 2 / temperature < -self.least * LOG_2 * INSIDE
 
     @cached_property
     def top(self) -> Float[Tensor, ""]:
-        """What no s is above."""
-        return (self.z * self.divided).sum(1).amax()
+        """What no s is above, in bits."""
+        return (self.z * self.bits).sum(1).amax()
 
     @cached_property
     def rooms(self) -> Float[Tensor, "r p"]:
@@ -93,30 +97,30 @@ class Square:
         if self.left >= tile.numel():
             self.left -= tile.numel()
             tile = self.kept[start] = torch.empty_like(tile)
-        torch.mm(self.divided[place.rows], self.z[place.cols].T, out=tile)
+        torch.mm(self.bits[place.rows], self.z[place.cols].T, out=tile)
         if place.middle:
             tile.diagonal().fill_(self.low)
         return tile
 
     def log_sums(self) -> Float[Tensor, " n"]:
         """(N,) log sum_{a != i} exp s_ia, by one pass."""
-        if self.narrow:
-            total = torch.zeros_like(self.z[:, 0])
-            for place in self.places():
-                p = torch.sub(self.tile(place), self.top, out=self.room(1, place)).exp_()
-                total[place.rows] += p.sum(1)
-                if not place.middle:
-                    total[place.cols] += p.sum(0)
-            return total.log_().add_(self.top)
         total, top = torch.zeros_like(self.z[:, 0]), torch.full_like(self.z[:, 0], self.low)
         for place in self.places():
-            s = self.tile(place)
-            for dim, part in ((1, place.rows), (0, place.cols))[: 2 - place.middle]:
+            s, sides = self.tile(place), ((1, place.rows), (0, place.cols))[: 2 - place.middle]
+            p = self._power(s, self.top, self.room(1, place)) if self.narrow else None
+            for dim, part in sides:
+                if p is not None:
+                    total[part] += p.sum(dim)
+                    continue
                 peak = torch.maximum(top[part], s.amax(dim))
-                p = torch.sub(s, peak.unsqueeze(dim), out=self.room(1, place)).exp_()
-                total[part] = total[part] * (top[part] - peak).exp() + p.sum(dim)
+                each = self._power(s, peak.unsqueeze(dim), self.room(1, place))
+                total[part] = total[part] * (top[part] - peak).exp2_() + each.sum(dim)
                 top[part] = peak
-        return total.log_().add_(top)
+        return total.log2_().add_(self.top if self.narrow else top).mul_(LOG_2)
+
+    def _power(self, s: Tensor, less: Tensor, out: Tensor) -> Tensor:
+        """2^(s - less), but nothing denormal."""
+        return torch.sub(s, less, out=out).clamp_min_(self.least).exp2_()
 
     def weighed(
         self, place: Place, share: Float[Tensor, " n"], log_d: Float[Tensor, " n"]
@@ -129,13 +133,13 @@ class Square:
             log_d: (N,) log D.
         """
         s, out, spare = self.tile(place), self.room(1, place), self.room(2, place)
-        rows, cols = place
+        (rows, cols), log_d = place, log_d / LOG_2
         if self.narrow:
-            scale = share * (self.top - log_d).exp()
-            torch.sub(s, self.top, out=out).exp_()
+            scale = share * (self.top - log_d).exp2_()
+            self._power(s, self.top, out)
             return out.mul_(torch.add(scale[rows, None], scale[cols], out=spare))
-        torch.sub(s, log_d[rows, None], out=out).exp_().mul_(share[rows, None])
-        torch.sub(s, log_d[cols], out=spare).exp_().mul_(share[cols])
+        self._power(s, log_d[rows, None], out).mul_(share[rows, None])
+        self._power(s, log_d[cols], spare).mul_(share[cols])
         return out.add_(spare)
 
     def spread(self, slope: Float[Tensor, "n d"], place: Place, w: Float[Tensor, "b c"]) -> None:
