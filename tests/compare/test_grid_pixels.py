@@ -1,4 +1,4 @@
-"""A grid and a tuning whose images do not fit into memory: decoded once, beside the runs, to the same figures."""
+"""A grid and a tuning whose images do not fit into memory: decoded once, beside the runs, same figures."""
 
 import numpy as np
 import pytest

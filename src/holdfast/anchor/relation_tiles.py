@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from holdfast.loss.square_tiles import KEPT, LOG_2, Square
+from holdfast.loss.square_tiles import LOG_2, Square
 from holdfast.loss.tiles import Workspace, row_blocks
+
+KEPT_EACH = 3 / 8  # of the bytes that tiles may take for a second pass, for each of the two squares
 
 
 def relations_by_tiles(
@@ -40,7 +42,7 @@ class _Tiled(Function):
         """Of rows among themselves, or of rows against keys."""
         with torch.autocast(z.device.type, enabled=False):
             if keys is None:
-                loss, slope = _among(Square(z, now, KEPT // 4), Square(z_past, past, KEPT // 4))
+                loss, slope = _among(Square(z, now, KEPT_EACH), Square(z_past, past, KEPT_EACH))
             else:
                 loss, slope = _against(z, z_past, now, past, keys)
         ctx.slope = slope.div_(now * len(z))

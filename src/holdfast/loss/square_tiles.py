@@ -52,13 +52,13 @@ class Square:
     Args:
         z: (N, d) unit rows in at least float32.
         temperature: what products are divided by.
-        keep: bytes of tiles that stay.
+        share: of the bytes in `KEPT`, what tiles that stay may take.
     """
 
-    def __init__(self, z: Float[Tensor, "n d"], temperature: float, keep: int = KEPT):
+    def __init__(self, z: Float[Tensor, "n d"], temperature: float, share: float = 1.0):
         self.z, self.bits = z, z / (temperature * LOG_2)
         self.side = min(max(math.isqrt(tiles.NUMBERS // 4), 1), max(len(z), 1))
-        self.left, self.kept = keep // z.element_size(), {}
+        self.left, self.kept = int(share * KEPT) // z.element_size(), {}
         limits = torch.finfo(z.dtype)
         self.low, self.least = FAR, math.log2(limits.tiny)
         self.narrow = 2 / temperature < -self.least * LOG_2 * INSIDE
