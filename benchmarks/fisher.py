@@ -51,7 +51,7 @@ def alone(learner: Learner, task: Task, layout: Layout, curvature: Curvature) ->
 
 
 def by_positions(width: int, images: int, roots: int) -> None:
-    """The squares of a 3 x 3 convolution of the last stage, and of a whole network, both ways."""
+    """The squares of a last-stage convolution, and of a whole network of a quarter of the width."""
     generator = torch.Generator().manual_seed(0)
     conv = torch.nn.Conv2d(8 * width, 8 * width, 3, padding=1, bias=False)
     patches = torch.randn(images, 72 * width, 16, generator=generator)
@@ -66,7 +66,7 @@ def by_positions(width: int, images: int, roots: int) -> None:
         each = [convolution(conv, patches, one[None])["weight"] for one in g]
         return torch.stack(each).sum(0)
 
-    learner = Learner((3, 32, 32), "resnet18", width, classes=roots + 1).eval()
+    learner = Learner((3, 32, 32), "resnet18", max(1, width // 4), classes=roots + 1).eval()
     layout, x = Curvature().layout(learner), made_up_task(images).train.x
     factors = OutputFactors(torch.randn(images, roots + 1, generator=generator).softmax(1))
     rule = backward.by_pairs
