@@ -8,10 +8,11 @@ from torch.testing import assert_close
 
 import holdfast.curvature.fisher as fisher
 from holdfast.core.rows import Rows
-from holdfast.curvature import Curvature, FrameSoftmax
+from holdfast.curvature import Curvature, FrameSoftmax, backward, diagonal
 from holdfast.curvature.backward import IMAGES
 from holdfast.curvature.diagonal import squared_gradients
 from holdfast.curvature.fisher import OutputFactors, softmax_factors
+from holdfast.curvature.pairs import PairSums, by_pairs
 from holdfast.learner import Frame, Learner
 from holdfast.stream.task import Task
 
@@ -100,6 +101,68 @@ def test_a_backward_pass_takes_as_many_factors_as_memory_allows(structure, monke
     alone = curvature.measure(learner, task, layout)
     assert passes == [1] * 14
     assert_close(together.tensors(), alone.tensors(), **CLOSE)
+
+
+@pytest.mark.parametrize("numbers", [1, 5_000, 2**27])
+@pytest.mark.parametrize("layer", ["convolution", "linear"])
+def test_pairs_of_positions_give_the_same_squares(layer, numbers, monkeypatch):
+    """Whether the factors of an image come at once or in several passes; and both ways in one network."""
+    learner, _ = problem(12, 6)
+    if layer == "linear":
+        learner.backbone = Places().double()
+        learner.projector = torch.nn.Identity()
+        learner.head = torch.nn.Linear(3, 12).double()
+    x = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(2)).double()
+    layout, factors = Curvature().layout(learner), OutputFactors(probabilities(20, 12))
+    read = (lambda out: out.logits) if layer == "convolution" else (lambda out: out)
+    if layer == "linear":
+        learner.forward = lambda x: learner.head(learner.backbone(x))
+    monkeypatch.setattr(backward, "BYTES", numbers)
+    uses, add = [], PairSums.add
+
+    def noted(sums, g):
+        uses.append(type(sums.module).__name__)
+        add(sums, g)
+
+    monkeypatch.setattr(PairSums, "add", noted)
+    ours = squared_gradients(learner, layout, read, x, factors)
+    assert set(uses) == {"Conv2d" if layer == "convolution" else "Linear"}
+    for place in (backward, diagonal):
+        monkeypatch.setattr(place, "by_pairs", lambda module, out, factors: False)
+    uses.clear()
+    direct = squared_gradients(learner, layout, read, x, factors)
+    assert uses == []
+    assert_close(ours, direct, rtol=1e-10, atol=1e-14)
+    twin = torch.zeros_like(ours)
+    weights = [w for name, w in learner.named_parameters() if name in layout.shapes]
+    for logits, each in zip(read(learner(x)), factors.at(slice(None)), strict=True):
+        for v in each:
+            pulled = torch.autograd.grad(
+                logits @ v, weights, retain_graph=True, materialize_grads=True
+            )
+            twin += torch.cat([g.flatten() for g in pulled]).square()
+    assert_close(ours, twin, rtol=1e-10, atol=1e-14)
+
+
+class Places(torch.nn.Module):
+    """A linear layer at four places of an image, whose squares are averaged."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1).unflatten(1, (2, 2, 16))).square().mean((1, 2))
+
+
+@pytest.mark.parametrize("factors, pays", [(5, False), (6, True)])
+def test_pairs_are_taken_where_they_are_fewer(factors, pays):
+    """At 3 x 3 positions: (9 + 1) / 2 = 5 factors are as many products."""
+    conv, out = torch.nn.Conv2d(2, 4, 3), torch.zeros(1, 4, 3, 3)
+    assert by_pairs(conv, out, factors) == pays
+    assert by_pairs(torch.nn.Linear(2, 4), torch.zeros(1, 9, 4), factors) == pays
+    assert not by_pairs(torch.nn.Linear(2, 4), torch.zeros(1, 4), factors)
+    assert not by_pairs(torch.nn.BatchNorm2d(4), out, 99)
 
 
 class Squaring(torch.autograd.Function):

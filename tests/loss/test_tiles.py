@@ -9,7 +9,16 @@ from holdfast.anchor import relation, relation_distillation
 from holdfast.core.rows import Rows
 from holdfast.core.step import Step
 from holdfast.learner import Frame, Output, simplex_etf
-from holdfast.loss import contrast, focal_collapse, sup_con, tiles, uniform, uniformity
+from holdfast.loss import (
+    contrast,
+    contrast_tiles,
+    focal_collapse,
+    square_tiles,
+    sup_con,
+    tiles,
+    uniform,
+    uniformity,
+)
 from holdfast.loss.contrast_terms import FocalCollapse
 
 PLACES = (contrast, relation, uniform)
@@ -107,6 +116,46 @@ def test_uniformity_is_the_same(t, gone, monkeypatch):
     assert_close(slope, dense_slope, rtol=1e-10, atol=1e-12)
     if gone == 0 and t < 100:
         assert float(value) == pytest.approx(reference.uniformity(z.tolist(), t), abs=1e-9)
+
+
+WAYS = {
+    "one exponential a side": ("INSIDE", 0.0),
+    "nothing kept": ("KEPT", 0),
+    "some kept": ("KEPT", 800),
+}
+
+
+@pytest.mark.parametrize("name, value", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("loss", ["sup_con", "fnc2", "fnc2 half", "ird"])
+def test_other_ways_through_the_square_are_the_same(loss, name, value, monkeypatch):
+    dense, _ = both(LOSSES[loss], rows(), monkeypatch)
+    monkeypatch.setattr(square_tiles, name, value)
+    tiled = both(LOSSES[loss], rows(), monkeypatch)[1]
+    assert_close(tiled, dense, rtol=1e-10, atol=1e-12)
+
+
+def test_where_asking_for_classes_would_wait_all_tiles_are_looked_through(monkeypatch):
+    dense, _ = both(LOSSES["fnc2"], rows(), monkeypatch)
+    monkeypatch.setattr(contrast_tiles._Passes, "_ends", None)
+    assert_close(both(LOSSES["fnc2"], rows(), monkeypatch)[1], dense, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.01])
+def test_a_square_says_sums_and_weighs_its_tiles(temperature, monkeypatch):
+    """In single precision: at 0.01 by an exponential a side, which a row far from all others needs."""
+    monkeypatch.setattr(tiles, "NUMBERS", 80)
+    z = torch.nn.functional.normalize(Q[labels()] + 0.1 * rows(), dim=1).float()
+    square, share = square_tiles.Square(z, temperature), torch.rand(23)
+    assert square.narrow == (temperature == 0.5)
+    s = (z.double() @ z.double().T / temperature).fill_diagonal_(-torch.inf)
+    log_d, p = s.logsumexp(1), s.softmax(1) * share[:, None]
+    assert_close(square.log_sums().double(), log_d, rtol=1e-5, atol=1e-4)
+    total = torch.zeros(23, 23).double()
+    for place in square.places():
+        w = square.weighed(place, share, log_d.float()).double()
+        total[place.rows, place.cols] = w
+        total[place.cols, place.rows] = w.T
+    assert_close(total, p + p.T, rtol=1e-4, atol=1e-6)
 
 
 LOSSES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from holdfast.core.errors import ConfigError
 from holdfast.recipes.presets import Preset
-from holdfast.stream import Source, Stream, make_stream, open_source, validation
+from holdfast.stream import PixelStore, Source, Stream, make_stream, open_source, validation
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,14 @@ class Data:
     validation: float = 0.0
     order_seed: int | None = None
 
-    def source(self) -> Source:
-        """The data, read (DataError, ConfigError)."""
+    def source(self, store: PixelStore | None = None) -> Source:
+        """The data, read (DataError, ConfigError).
+
+        Args:
+            store: takes the pixels of images that would not fit into memory.
+        """
         counts = self.per_class or None, self.test_per_class or None
-        source = open_source(self.stream, self.data, None, *counts)
+        source = open_source(self.stream, self.data, None, *counts, store=store)
         return validation(source, self.validation) if self.validation else source
 
     def cut(self, source: Source, preset: Preset) -> Stream:

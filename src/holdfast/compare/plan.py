@@ -18,7 +18,7 @@ from holdfast.readout.readout import Readout
 from holdfast.recipes.catalogue import full_parameters, make, resolve
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import Preset, find_preset
-from holdfast.stream import Stream, peek_shape
+from holdfast.stream import PixelStore, Stream, peek_shape
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.identity import described, settings
 from holdfast.train.setup import FIELDS
@@ -144,10 +144,13 @@ class Grid:
         for picked in itertools.product(*columns):
             yield {n: v for n, dot, v in picked if dot}, {n: v for n, dot, v in picked if not dot}
 
-    def jobs(self) -> list[Job]:
+    def jobs(self, store: PixelStore | None = None) -> list[Job]:
         """The runs, block by block, so that what is done at any time is balanced.
 
         Every name and number is checked here, and the data are read once.
+
+        Args:
+            store: takes the pixels of images that would not fit into memory.
 
         Raises:
             ConfigError: for anything that cannot run.
@@ -162,7 +165,7 @@ class Grid:
         for text in self.streams:
             name, path = named_stream(text)
             preset = find_preset(self.preset, peek_shape(name, path), name)
-            source = self._data(name, path, 0, preset).source()
+            source = self._data(name, path, 0, preset).source(store)
             for order in sorted({order for _, order in self.blocks}):
                 data = self._data(name, path, order, preset)
                 stream = data.cut(source, preset)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from holdfast.compare.engine import Engine, engine_named
 from holdfast.compare.plan import Grid, Job, described_grid
-from holdfast.compare.work import Outcome
+from holdfast.compare.work import Outcome, pixels_beside
 from holdfast.core.errors import ConfigError
 from holdfast.store.atomic import atomic_write
 from holdfast.store.folder import make_folder
@@ -106,7 +106,7 @@ def run_grid(
         raise ConfigError(f"{out} holds no grid: choose a folder that is empty or not there.")
     make_folder(out, exist_ok=True)
     with locked(out / ".lock", f"the grid in {out}"), engine.ready(out / RUNS) as carry_out:
-        jobs = grid.jobs()
+        jobs = grid.jobs(pixels_beside(out / RUNS))
         text = json.dumps(described_grid(grid, jobs), indent=2, default=str) + "\n"
         atomic_write(out / "grid.json", lambda to: to.write_text(text))
         sweep = Sweep(jobs, workers=engine.workers)

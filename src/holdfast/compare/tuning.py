@@ -17,7 +17,7 @@ from holdfast.recipes.presets import Preset, find_preset
 from holdfast.recipes.search import Search, searched
 from holdfast.store.atomic import atomic_write
 from holdfast.store.lock import locked
-from holdfast.stream import Stream, peek_shape
+from holdfast.stream import PixelStore, Stream, peek_shape
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.runner import run
 
@@ -59,12 +59,16 @@ class Tuning:
         text = json.dumps(asdict(self), sort_keys=True, default=str)
         return f"{self.recipe} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
-    def prepared(self) -> tuple[Stream, Preset]:
-        """The tasks that tuning sees, and the preset (ConfigError, DataError)."""
+    def prepared(self, store: PixelStore | None = None) -> tuple[Stream, Preset]:
+        """The tasks that tuning sees, and the preset (ConfigError, DataError).
+
+        Args:
+            store: takes the pixels of images that would not fit into memory.
+        """
         shape = peek_shape(self.data.stream, self.data.data)
         preset = find_preset(self.preset, shape, self.data.stream)
         data = replace(self.data, order_seed=BLOCK, validation=self.share)
-        whole = data.cut(data.source(), preset)
+        whole = data.cut(data.source(store), preset)
         if not 0 < self.first < len(whole):
             raise ConfigError(
                 f"tuning sees the first tasks, fewer than the {len(whole)} of the stream, not {self.first}."
@@ -101,7 +105,7 @@ def tune(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"the tuning in {out}"):
-        stream, preset = tuning.prepared()
+        stream, preset = tuning.prepared(PixelStore(out / "pixels"))
         entry, values = resolve(tuning.recipe, preset)
         base = Blueprint.of(entry.name, stream.shape, preset, values, **tuning.settings)
         rate = base.setup.training.lr

@@ -15,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import find_preset
 from holdfast.store.folder import RunFolder
-from holdfast.stream import Source
+from holdfast.stream import PixelStore, Source
 from holdfast.train.events import Epoch, TaskDone
 from holdfast.train.runner import Run
 
@@ -70,7 +70,7 @@ def carry_out(job: Job, root: Path, share: Share) -> Outcome:
     Raises:
         HoldfastError: for what a run may raise.
     """
-    work = prepared(job)
+    work = prepared(job, store=pixels_beside(root))
     folder = RunFolder(root / job.name, resume=True, pictures=False)
     if folder.state is not None:
         work.restore(folder.state)
@@ -90,22 +90,32 @@ def carry_out(job: Job, root: Path, share: Share) -> Outcome:
     return Outcome(job.name, work.result.class_il.final, seconds)
 
 
+def pixels_beside(root: Path) -> PixelStore:
+    """Where all runs below a root keep decoded images that would not fit into memory."""
+    return PixelStore(root.parent / "pixels")
+
+
 def _diagnoser(work: Run, folder: RunFolder) -> Diagnoser:
     from holdfast.diagnose.diagnoser import Diagnoser  # which most runs do not need
 
     return Diagnoser(work.stream, folder.path, done=work.progress.task)
 
 
-def prepared(job: Job, change: Callable[[Method], Method] = lambda method: method) -> Run:
+def prepared(
+    job: Job,
+    change: Callable[[Method], Method] = lambda method: method,
+    store: PixelStore | None = None,
+) -> Run:
     """The run of a job before it learns.
 
     Args:
         job: the run.
         change: of its method, for who looks into it.
+        store: takes the pixels of images that would not fit into memory.
     """
     data = job.data
     preset = find_preset(job.preset, stream=data.stream)
-    stream = data.cut(_source(_unordered(data)), preset)
+    stream = data.cut(_source(_unordered(data), store), preset)
     blueprint = job.blueprint(stream, preset)
     work = Run(change(blueprint.method()), stream, blueprint.setup)
     work.result.config = work.config | {
@@ -124,6 +134,6 @@ def _unordered(data: Data) -> Data:
 
 
 @functools.lru_cache(maxsize=1)
-def _source(data: Data) -> Source:
+def _source(data: Data, store: PixelStore | None) -> Source:
     """The data of the last run, which the next one mostly shares."""
-    return data.source()
+    return data.source(store)

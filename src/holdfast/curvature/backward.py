@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from holdfast.curvature.fisher import OutputFactors
 from holdfast.curvature.layers import input_columns
+from holdfast.curvature.pairs import by_pairs
 from holdfast.curvature.persample import inputs_of
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ class LayerGradients:
 
     Attributes:
         first: whether these are the first output factors of the images.
+        last: whether they are the last ones.
+        factors: R of an image, over all passes.
         inputs: by layer, its `input_columns`; the same for all output factors of the images.
         gradients: by layer, (R, N, ...) the gradients of sum_i logits_i.v_ir by its outputs.
     """
 
     first: bool
+    last: bool
+    factors: int
     inputs: dict[str, Tensor]
     gradients: dict[str, Tensor]
 
@@ -84,22 +89,27 @@ def output_gradients(
             with torch.no_grad():
                 columns = {name: input_columns(known[name], inputs.pop(name)) for name in outputs}
             vectors = factors.at(rows).transpose(0, 1)
-            chunk = _factors_at_once(known, outputs)
-            for first in range(0, len(vectors), chunk):
+            count, chunk = len(vectors), _factors_at_once(known, outputs, len(vectors))
+            for first in range(0, count, chunk):
                 gradients = _pulled(logits, vectors[first : first + chunk], list(outputs.values()))
-                yield LayerGradients(first == 0, columns, dict(zip(outputs, gradients)))
+                pulled, last = dict(zip(outputs, gradients)), first + chunk >= count
+                yield LayerGradients(first == 0, last, count, columns, pulled)
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _factors_at_once(known: dict[str, nn.Module], outputs: dict[str, Tensor]) -> int:
+def _factors_at_once(known: dict[str, nn.Module], outputs: dict[str, Tensor], factors: int) -> int:
     """How many output factors go through one backward pass, by the memory that they take.
 
     Each takes the gradients of all outputs, and the gradient by the weights of one layer for every
-    image of the batch.
+    image of the batch, unless that layer goes by pairs of positions.
     """
-    weights = [sum(p.numel() for p in known[n].parameters()) * len(o) for n, o in outputs.items()]
+    weights = [0] + [
+        sum(p.numel() for p in known[name].parameters()) * len(out)
+        for name, out in outputs.items()
+        if not by_pairs(known[name], out, factors)
+    ]
     each = sum(o.numel() for o in outputs.values()) + max(weights)
     return max(1, BYTES // (each * next(iter(outputs.values())).element_size()))
 

@@ -47,20 +47,6 @@ class Workspace:
         return self.room[which, : rows * self.width].view(rows, self.width)
 
 
-def similarities(
-    z: Float[Tensor, "n d"], block: slice, temperature: float, out: Float[Tensor, "b n"]
-) -> Float[Tensor, "b n"]:
-    """(B, N) z_i . z_a / temperature of a block's rows, -inf where a row meets itself."""
-    torch.mm(z[block] / temperature, z.T, out=out)
-    own_places(out, block).fill_(-torch.inf)
-    return out
-
-
-def own_places(tile: Float[Tensor, "b n"], block: slice) -> Float[Tensor, " b"]:
-    """(B,) view of the places at which a block's rows meet themselves."""
-    return tile[:, block].diagonal()
-
-
 def same_class(y: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     """(N,) how many other rows have a row's class.
 

@@ -55,7 +55,7 @@ class _Operations(TorchDispatchMode):
     ) -> Any:
         name = func._schema.name
         if name in OPERATIONS or (name in INDEXING and any(map(_is_mask, args[1]))):
-            self.counts[f"{name} at {_place()}"] += 1
+            self.counts[f"{name} at {innermost_line()}"] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -69,7 +69,7 @@ class _Readings(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         if getattr(func, "__name__", "") in READING:
-            self.counts[f"{func.__name__} at {_place()}"] += 1
+            self.counts[f"{func.__name__} at {innermost_line()}"] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -77,9 +77,14 @@ def _is_mask(index: Tensor | None) -> bool:
     return index is not None and index.dtype in (torch.bool, torch.uint8)
 
 
-def _place() -> str:
-    """The innermost line of this package; a backward pass has only the line that began it."""
+def innermost_line(*files: str) -> str:
+    """The innermost line of this package that asked; a backward pass has only the line that began it.
+
+    Args:
+        files: which only look on.
+    """
+    aside = {__file__, *files}
     for frame in reversed(traceback.extract_stack()):
-        if Path(frame.filename).is_relative_to(ROOT) and frame.filename != __file__:
+        if Path(frame.filename).is_relative_to(ROOT) and frame.filename not in aside:
             return f"{Path(frame.filename).relative_to(ROOT)}:{frame.lineno}"
     return "a caller's line"

@@ -1,0 +1,68 @@
+"""A grid and a tuning whose images do not fit into memory: decoded once, beside the runs, same figures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from holdfast.compare import work
+from holdfast.compare.arrival import Data
+from holdfast.compare.plan import Grid
+from holdfast.compare.sweep import run_grid
+from holdfast.compare.tuning import Tuning
+from holdfast.core import filed
+from holdfast.core.filed import FiledTensor
+from holdfast.stream import PixelStore, pixel_store
+
+QUICK = {"epochs": ["1"], "batch": ["8"], "width": ["4"]}
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    """4 classes of 5 images of 12 x 12 pixels."""
+    chance = np.random.default_rng(0)
+    for label in ("ant", "bee", "cow", "dog"):
+        (tmp_path / "zoo" / label).mkdir(parents=True)
+        for i in range(5):
+            pixels = chance.integers(256, size=(12, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "zoo" / label / f"{i}.png")
+    return tmp_path / "zoo"
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """No image fits into memory."""
+    monkeypatch.setattr(filed, "LAZY", 500)
+    monkeypatch.setattr(PixelStore, "wants", lambda store, size: True)
+
+
+def test_a_grid_decodes_once_beside_its_runs(zoo, tmp_path, request, monkeypatch):
+    grid = Grid(["finetune"], [f"zoo={zoo}"], seeds=2, settings=QUICK, preset="quick", tasks=2)
+    plain = run_grid(grid, tmp_path / "a", 1)
+    assert not plain.failed and not (tmp_path / "a" / "pixels").exists()
+    request.getfixturevalue("short")
+    work._source.cache_clear()
+    calls, decode, kept = [], pixel_store.decoded, []
+    monkeypatch.setattr(pixel_store, "decoded", lambda *a: calls.append(a) or decode(*a))
+    prepared = work.prepared
+
+    def noted(*arguments, **options):
+        run = prepared(*arguments, **options)
+        kept.append(isinstance(run.stream[0].train.x, FiledTensor))
+        return run
+
+    monkeypatch.setattr(work, "prepared", noted)
+    filed_runs = run_grid(grid, tmp_path / "b", 1)
+    work._source.cache_clear()
+    assert len(calls) == 20 and kept == [True, True]  # the plan decoded, the runs read
+    assert len(list((tmp_path / "b" / "pixels").glob("*.pixels"))) >= 1
+    figures = [{n: o.figure for n, o in s.outcomes.items()} for s in (plain, filed_runs)]
+    assert figures[0] == figures[1] and len(figures[0]) == 2 and None not in figures[0].values()
+
+
+def test_tuning_sees_the_same_tasks_from_the_disk(zoo, tmp_path, request):
+    tuning = Tuning("lwf", Data("zoo", str(zoo), tasks=2), "quick", first=1)
+    plain, _ = tuning.prepared()
+    request.getfixturevalue("short")
+    stream, _ = tuning.prepared(PixelStore(tmp_path / "pixels"))
+    assert isinstance(stream[0].train.x, FiledTensor)
+    assert stream.fingerprint() == plain.fingerprint()
