@@ -14,6 +14,7 @@ from torch.nn import functional
 from holdfast.core.filed import dense, pieces
 from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
+from holdfast.learner.adapt import NORMS, Norms
 from holdfast.learner.backbone import make_backbone
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
@@ -59,6 +60,8 @@ class Learner(nn.Module):
     _frozen_here: tuple[
         nn.Parameter, ...
     ] = ()  # weights of the backbone that `hold_backbone` froze
+    _norms_here: tuple[nn.Parameter, ...] = ()  # scales and shifts that `hold_norms` froze
+    _steady_norms: bool = False
 
     def __init__(
         self,
@@ -174,11 +177,31 @@ class Learner(nn.Module):
             self._frozen_here = ()
         self.train(self.training)
 
+    def hold_norms(self, what: Norms = "statistics") -> None:
+        """Keep the running statistics of batch norm as they are, or let them go again.
+
+        Args:
+            what: ``statistics``; ``all`` keeps scale and shift of every norm too; ``none`` lets go.
+        """
+        for p in self._norms_here:
+            p.requires_grad_(True)
+        norms = [m for m in self.modules() if isinstance(m, NORMS)] if what == "all" else []
+        self._norms_here = tuple(p for m in norms for p in m.parameters() if p.requires_grad)
+        for p in self._norms_here:
+            p.requires_grad_(False)
+            p.grad = None
+        self._steady_norms = what != "none"
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Learner:
-        """As any module's; a backbone that is held stays in eval mode."""
+        """As any module's; a backbone or norms that are held stay in eval mode."""
         super().train(mode)
         if self._frozen_here:
             self.backbone.eval()
+        if self._steady_norms:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return self
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
