@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from holdfast.anchor.feature import Space, feature_distillation
+from holdfast.anchor.feature import LEAST_SPREAD, Space, feature_distillation
 from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32
@@ -28,7 +28,10 @@ def cycle_distillation(
     pairs: float = 0.01,
     spread: float | None = None,
 ) -> Float[Tensor, ""]:
-    """|D h - h*| + |A h* - [h]| + cycle (|A [D h] - [h]| + |D [A h*] - h*|) + pairs (P(A h*, [h]) + P(D h, h*)).
+    """Two maps that each undo the other, A from past to present features and D back.
+
+    |D h - h*| + |A h* - [h]| + cycle (|A [D h] - [h]| + |D [A h*] - h*|)
+    + pairs (P(A h*, [h]) + P(D h, h*))
 
     |a - b| is `feature_distillation` of a from b, P the mean squared difference of the cosines of all
     pairs of the first 128 rows, and [.] lets no gradient through: only |D h - h*| and P(D h, h*) reach
@@ -61,8 +64,11 @@ def cycle_distillation(
 
 
 def _cosines_apart(a: Tensor, b: Tensor) -> Tensor:
-    x, y = (functional.normalize(at_least_float32(z[:ROWS]), dim=1) for z in (a, b))
-    return (x @ x.T - (y @ y.T).to(x)).square().mean()
+    """The mean squared difference of cosines; rows much shorter than those of b count as so long."""
+    a, b = at_least_float32(a[:ROWS]), at_least_float32(b[:ROWS])
+    least = LEAST_SPREAD * b.square().sum(1).mean().sqrt().clamp_min(1e-12)
+    x, y = (z / torch.maximum(z.norm(dim=1, keepdim=True), least) for z in (a, b.to(a)))
+    return (x @ x.T - y @ y.T).square().mean()
 
 
 class CycleDistillation(ProjectedDistillation):

@@ -83,7 +83,7 @@ def fisher_distillation(
 
 
 class FeatureFisher(Term):
-    """`fisher_distillation` of the current inputs, E by the softmax over all classes met (`feature_matrix`).
+    """`fisher_distillation` of the current inputs, E by the softmax over all classes (`feature_matrix`).
 
     E is that of the rows of the last task, when it ended; older classes enter by their rows of the head.
     Of a head it weighs moves of the features, of a frame of prototypes those of the embedding. Stored are

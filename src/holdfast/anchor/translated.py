@@ -50,8 +50,8 @@ def translated(
 class TranslatedRehearsal(Term):
     """Cross-entropy of the head over all classes seen, on features of the batch moved to old classes.
 
-    Each old class has a nearest new one; a row of a new class stands for one of the old classes that it is
-    nearest to, drawn anew in every step, and is moved by the difference of their means. Rows that are
+    Each old class has a nearest new one; a row of a new class stands for one of the old classes that
+    it is nearest to, drawn anew in every step, and is moved by the difference of their means. Rows that are
     nearest to no old class stand out. The value is a mean times old classes / new classes, so that beside
     the mean cross-entropy of the batch every class counts alike. Stored is a mean a class.
 

@@ -13,15 +13,17 @@ from holdfast.core.errors import ConfigError, unknown
 
 MapKind = Literal["linear", "mlp"]
 WEIGHTS = ("weight", "bias", "inner", "inner_bias", "outer")
+FAR = 3.0  # spreads from the centre, beyond which a map moves rows no further: slopes stay bounded
 BUFFERS = ("centre", "scale")
 
 
 class FeatureMap(nn.Module):
     """x + r (W z + b), z = (x - c) / r, and for ``mlp`` + r U gelu(V z + v) / sqrt(times f) inside.
 
-    c and r are mean and spread of features where it is made, so that one learning rate serves features of
-    any scale and offset. It starts as the identity: W, b and U are 0. Before `open` it has no weights, and
-    is the identity too. Its state says its width: a map without weights takes over one that has them.
+    c and r are mean and spread of features where it is made, so that one learning rate serves features
+    of any scale and offset; where z is longer than 3, it is shortened to that. It starts as the identity:
+    W, b and U are 0. Before `open` it has no weights, and is the identity too. Its state says its width:
+    a map without weights takes over one that has them.
 
     Args:
         kind: ``linear`` or ``mlp``.
@@ -87,6 +89,7 @@ class FeatureMap(nn.Module):
             return x
         x = x.to(self.weight)
         z = (x - self.centre) / self.scale
+        z = z / (z.norm(dim=1, keepdim=True) / FAR).clamp_min(1.0)
         move = functional.linear(z, self.weight, self.bias)
         if self.kind == "mlp":
             units = functional.gelu(functional.linear(z, self.inner, self.inner_bias))

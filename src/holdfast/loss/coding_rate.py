@@ -44,7 +44,7 @@ def coding_rate(
         raise ConfigError(f"the distortion epsilon must be positive, not {epsilon}.")
     require_labels(z, torch.zeros(len(z)) if y is None else y)
     z = at_least_float32(z)
-    n, d = z.shape
+    n = len(z)
     if not n:
         return z.sum()
     with torch.autocast(z.device.type, enabled=False):

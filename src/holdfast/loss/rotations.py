@@ -22,7 +22,7 @@ WEIGHTS = ("weight", "bias")
 
 
 class Rotations(Term):
-    """Cross-entropy of a linear head of its own over 4 K classes: each class of the first task, by quarter turns.
+    """Cross-entropy of a linear head of its own over 4 K classes: the first task's, by quarter turns.
 
     It asks of the batch's images as they are and of three turned copies of each, the part ``turned``. The
     head is trained for the first task and then forgotten. Inputs that cannot be turned, as feature vectors
