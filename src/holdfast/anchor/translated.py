@@ -60,7 +60,7 @@ class TranslatedRehearsal(Term):
     Args:
         seed: of the draws.
 
-    Source: Petit et al., *FeTrIL: feature translation for exemplar-free class-incremental learning*, WACV 2023
+    Source: Petit et al., *FeTrIL*, WACV 2023
     """
 
     needs_past = True

@@ -1,4 +1,4 @@
-"""Published methods that train every task and keep no image: EFC, AdaGauss, GATF, DPCR (docs/exemplar-free.md)."""
+"""Published methods that train in every task and keep no image: EFC, AdaGauss, GATF, DPCR."""
 
 from __future__ import annotations
 
@@ -129,9 +129,9 @@ def dpcr(weight: Weight = 10.0, T: Softness = 2.0, decide: str = "ridge:unit=yes
     """DPCR: LwF, read by a ridge regression of unit columns whose statistics follow the drift.
 
     Differences from the published code: one pooled matrix is moved, by a map about the means whose strength
-    is chosen on held-out rows, instead of a matrix a class by an uncentred one; the projection to row spaces
-    is left out, which there is the identity up to rounding; the strength of the regression is chosen, not
-    200.
+    is chosen on held-out rows, instead of a matrix a class by an uncentred one; the projection to row
+    spaces is left out, which there is the identity up to rounding; the strength of the regression is
+    chosen, not 200.
 
     Args:
         weight: of the distillation.
