@@ -102,4 +102,4 @@ def test_what_does_not_fit_is_named():
             return out.logits
 
     with pytest.raises(ConfigError, match="HeadSoftmax or FrameSoftmax, not Other"):
-        unchecked(FeatureFisher)(likelihood=Other())
+        unchecked(FeatureFisher.__init__)(FeatureFisher(), likelihood=Other())

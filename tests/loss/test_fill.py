@@ -146,6 +146,6 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="epsilon must be positive, not -1"):
         CodingRate(-1.0)
     with pytest.raises(ConfigError, match="unknown feature space 'logits'"):
-        unchecked(AntiCollapse)(of="logits")
+        unchecked(AntiCollapse.__init__)(AntiCollapse(), of="logits")
     with pytest.raises(DataError, match="3 rows need labels"):
         unchecked(coding_rate)(torch.eye(3), torch.arange(2))

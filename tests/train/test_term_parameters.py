@@ -24,7 +24,7 @@ class Offset(Term):
 
     label, reads = "offset", ("features",)
 
-    def __init__(self, width=32):
+    def __init__(self, width=16):
         super().__init__()
         self.point = nn.Parameter(torch.zeros(width))
 
@@ -78,8 +78,8 @@ def test_a_parameter_that_is_not_finite_stops_the_run(tiny_stream):
         def value(self, part, step):
             return super().value(part, step) * 1e-30 + 1e30 * (self.point**3 + self.point).sum()
 
+    core = Continual(Method(CrossEntropy(), [Broken()]), tiny_stream.shape, QUICK, 6)
     with pytest.raises(DivergedError, match="lower --lr"):
-        core = Continual(Method(CrossEntropy(), [Broken()]), tiny_stream.shape, QUICK, 6)
         core.learn(tiny_stream[0])
 
 
@@ -97,7 +97,7 @@ def test_norms_stay_after_the_first_task_and_all_else_moves(what, tiny_stream):
         core.learn(task)
     last = core.learner.state_dict()
     kept = norm_names(core.learner, what == "all")
-    assert len(kept) > 10 and {"running_mean" in name for name in kept} == {True, False}
+    assert len(kept) >= 9 and {"running_mean" in name for name in kept} == {True, False}
     moved = [n for n in norm_names(core.learner, True) if not torch.equal(first[n], last[n])]
     assert not set(moved) & set(kept) and bool(moved) == (what == "statistics")
     assert not any(torch.equal(start[n], first[n]) for n in kept)

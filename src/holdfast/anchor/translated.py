@@ -63,7 +63,6 @@ class TranslatedRehearsal(Term):
     Source: Petit et al., *FeTrIL*, WACV 2023
     """
 
-    needs_past = True
     reads: tuple[str, ...] = ("logits", "features")
     asks: tuple[str, ...] = ("logits", "features")
     label = "translated"
