@@ -87,8 +87,8 @@ LONG_TAIL = (
     "co2l:average=rows", "fnc2:prototypes=mean:follow=yes",
     "fnc2_strict:prototypes=running:decide=prototype",
     "fnc2:pull=no:gamma=2", "fnc2:pairs=no", "fnc2:misplaced=yes:pull_gamma=0", "lwf:teacher=shuffled",
-    "lwf:teacher=random", "fnc2:teacher=shuffled", "adagauss:kind=linear", "gatf:rotations=0:decide=gaussian",
-    "efc:rehearse=0:decide=pseudo-head",
+    "lwf:teacher=random", "fnc2:teacher=shuffled", "adagauss:kind=linear",
+    "gatf:rotations=0:decide=gaussian", "efc:rehearse=0:decide=pseudo-head",
 )  # fmt: skip
 HOLDING = [name for name in RECIPES if any(term.needs_past for term in make(name).terms)]
 FRAME = Frame(16)
