@@ -26,7 +26,7 @@ from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
 from holdfast.anchor.teacher import TaughtBy, taught
-from holdfast.anchor.translated import TranslatedRehearsal, translated
+from holdfast.anchor.translation import TranslatedRehearsal, translated
 from holdfast.anchor.weight import Proximal, Quadratic
 from holdfast.curvature.curvature import Curvature
 from holdfast.curvature.importance import Importance, Unit

@@ -33,6 +33,14 @@ class FeatureMap(nn.Module):
         ConfigError: for another kind, or fewer hidden units than features.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+    inner: nn.Parameter
+    inner_bias: nn.Parameter
+    outer: nn.Parameter
+    centre: Tensor
+    scale: Tensor
+
     def __init__(self, kind: MapKind = "mlp", times: int = 4):
         super().__init__()
         if kind not in get_args(MapKind):

@@ -1,8 +1,8 @@
 """What the new task asks: terms to minimise, and the pure functions under them."""
 
-from holdfast.loss.anti_collapse import AntiCollapse, anti_collapse
 from holdfast.loss.classify import CrossEntropy
-from holdfast.loss.coding_rate import CodingRate, coding_rate
+from holdfast.loss.coding import CodingRate, coding_rate
+from holdfast.loss.collapse import AntiCollapse, anti_collapse
 from holdfast.loss.contrast import focal_collapse, sup_con
 from holdfast.loss.contrast_pulls import Pulls
 from holdfast.loss.contrast_terms import FocalCollapse, SupCon

@@ -34,6 +34,8 @@ class Rotations(Term):
     label = "rotations"
     reads = ("features",)
     on = "turned"
+    weight: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(self):
         super().__init__()

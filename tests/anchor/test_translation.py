@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from holdfast.anchor import TranslatedRehearsal, translated
-from holdfast.anchor.translated import nearest_new
+from holdfast.anchor.translation import nearest_new
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import outputs
 from holdfast.core.step import Step
