@@ -11,11 +11,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from holdfast.core.errors import ConfigError
 from holdfast.core.filed import dense, pieces
 from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
-from holdfast.learner.adapt import NORMS, Norms
+from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
+from holdfast.learner.holding import Holding
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
@@ -43,7 +45,7 @@ class GrowingHead(nn.Module):
         return functional.linear(features, self.weight, self.bias)
 
 
-class Learner(nn.Module):
+class Learner(Holding):
     """Normalisation, backbone, projector and head in one module.
 
     Args:
@@ -57,11 +59,6 @@ class Learner(nn.Module):
 
     mean: Tensor
     std: Tensor
-    _frozen_here: tuple[
-        nn.Parameter, ...
-    ] = ()  # weights of the backbone that `hold_backbone` froze
-    _norms_here: tuple[nn.Parameter, ...] = ()  # scales and shifts that `hold_norms` froze
-    _steady_norms: bool = False
 
     def __init__(
         self,
@@ -89,7 +86,7 @@ class Learner(nn.Module):
             self.mean, self.std = self.mean.float(), self.std.float()
         return super()._apply(fn, recurse)
 
-    def normalise_by(self, x: Tensor) -> None:
+    def normalise_by(self, x: Tensor, by: str = "data") -> None:
         """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D).
 
         Pixels may be uint8, as they rest: many of them are summed some rows at a time, in float64.
@@ -97,8 +94,18 @@ class Learner(nn.Module):
         rounding) takes the mean deviation of the others. Where all are, as in a single row, the
         mean would be that row: only its size is kept, one number. Nothing is done before a backbone
         that normalises its inputs itself.
+
+        Args:
+            x: the inputs.
+            by: ``data``, or a name of `NORMALISATIONS`, whose constants are taken in place of theirs.
+
+        Raises:
+            ConfigError: for constants of images with another number of channels.
         """
         if self.backbone.normalises:
+            return
+        if by in NORMALISATIONS:
+            self._normalise_as(by)
             return
         large = x.dtype == torch.uint8 and x.numel() > LARGE
         x = x if large else to_float(dense(x))
@@ -118,6 +125,17 @@ class Learner(nn.Module):
             mean, std = x.mean(axes), x.std(axes, correction=0)
         self.mean.copy_(mean)
         self.std.copy_(std if x.ndim == 2 else std.clamp_min(1e-3))
+
+    def _normalise_as(self, name: str) -> None:
+        """By constants."""
+        mean, std = NORMALISATIONS[name]
+        if len(self.shape) != 3 or self.shape[0] != len(mean):
+            raise ConfigError(
+                f"--normalise {name} is for images of {len(mean)} channels, and an input here is "
+                f"{' x '.join(map(str, self.shape))}: use --normalise data."
+            )
+        self.mean.copy_(torch.tensor(mean))
+        self.std.copy_(torch.tensor(std))
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Output:
         """Inputs in [0, 1] (or feature vectors, `log_clip` in) to features, embedding and logits.
@@ -160,49 +178,6 @@ class Learner(nn.Module):
         x = (x - mean) / std
         x = log_clip(x) if x.ndim == 2 else x
         return x.to(self.head.weight.dtype)
-
-    def hold_backbone(self, hold: bool = True) -> None:
-        """Keep the backbone as it is, its batch statistics too, or let it go again.
-
-        What was frozen before, as the lower layers of a pretrained one, stays frozen.
-        """
-        if hold and not self._frozen_here:
-            self._frozen_here = tuple(p for p in self.backbone.parameters() if p.requires_grad)
-            for p in self._frozen_here:
-                p.requires_grad_(False)
-                p.grad = None
-        elif not hold:
-            for p in self._frozen_here:
-                p.requires_grad_(True)
-            self._frozen_here = ()
-        self.train(self.training)
-
-    def hold_norms(self, what: Norms = "statistics") -> None:
-        """Keep the running statistics of batch norm as they are, or let them go again.
-
-        Args:
-            what: ``statistics``; ``all`` keeps scale and shift of every norm too; ``none`` lets go.
-        """
-        for p in self._norms_here:
-            p.requires_grad_(True)
-        norms = [m for m in self.modules() if isinstance(m, NORMS)] if what == "all" else []
-        self._norms_here = tuple(p for m in norms for p in m.parameters() if p.requires_grad)
-        for p in self._norms_here:
-            p.requires_grad_(False)
-            p.grad = None
-        self._steady_norms = what != "none"
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Learner:
-        """As any module's; a backbone or norms that are held stay in eval mode."""
-        super().train(mode)
-        if self._frozen_here:
-            self.backbone.eval()
-        if self._steady_norms:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
         """A copy that cannot change: the past network of docs/theory.md, section 1.
