@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TypeVar
 
 from torch import nn
 
 from holdfast.learner.adapt import NORMS, Norms
 from holdfast.learner.network import Backbone
+
+Held = TypeVar("Held", bound="Holding")
 
 
 class Holding(nn.Module):
@@ -54,7 +56,7 @@ class Holding(nn.Module):
         self._steady_norms = what != "none"
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: Held, mode: bool = True) -> Held:
         """As any module's; a backbone or norms that are held stay in eval mode."""
         super().train(mode)
         if self._frozen_here:
