@@ -88,7 +88,7 @@ LONG_TAIL = (
     "fnc2_strict:prototypes=running:decide=prototype",
     "fnc2:pull=no:gamma=2", "fnc2:pairs=no", "fnc2:misplaced=yes:pull_gamma=0", "lwf:teacher=shuffled",
     "lwf:teacher=random", "fnc2:teacher=shuffled", "adagauss:kind=linear",
-    "gatf:rotations=0:decide=gaussian", "efc:rehearse=0:decide=pseudo-head",
+    "gatf:rotations=0:decide=gaussian", "efc:rehearse=0:decide=head",
 )  # fmt: skip
 HOLDING = [name for name in RECIPES if any(term.needs_past for term in make(name).terms)]
 FRAME = Frame(16)

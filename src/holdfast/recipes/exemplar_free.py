@@ -28,14 +28,14 @@ def efc(
     eta: float = 0.1,
     rehearse: float = 1.0,
     hold_norms: Norms = "statistics",
-    decide: str = "head",
+    decide: str = "pseudo-head",
 ) -> Method:
     """EFC: features are held by how much the softmax of all classes depends on them.
 
     Differences from the published code: old classes follow the network by a ridge map, not by a mean of
     moves weighted by the matrix; the head rehearses on draws of one shared covariance together with a share
-    of the batch, and no gradient of that reaches the backbone; decide=pseudo-head refits the head as EFC++
-    does.
+    of the batch, and no gradient of that reaches the backbone. It decides as EFC++ does, by a head that is
+    refitted on draws when a task ends; decide=head is the head of EFC.
 
     Args:
         strength: of the feature matrix, the published lambda.
