@@ -51,6 +51,7 @@ class PseudoRehearsal(Term):
     needs_past = True
     reads = asks = ("logits",)
     label = "rehearsal"
+    new = False
 
     def __init__(
         self, each: int = 200, drift: DriftName = "ridge", seed: int = 0, new: bool = False
@@ -59,9 +60,10 @@ class PseudoRehearsal(Term):
         if each < 1:
             raise ConfigError(f"a rehearsal needs at least 1 draw of a class, not {each}.")
         self.source = GaussianSource(drift)
-        self.each, self.seed, self.new = each, seed, new
-        if new:
-            self.reads = self.asks = ("logits", "features")
+        self.each, self.seed = each, seed
+        if new:  # else it is no setting of this object: runs begun before it was one go on
+            self.new, self.reads = True, ("logits", "features")
+            self.asks = self.reads
         self.pool: tuple[Tensor, Tensor] | None = None
         self.place, self.steps = (-1, -1), 0
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError
-from holdfast.core.numerics import in_float64
+from holdfast.core.numerics import at_least_float32, in_float64
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_matrix, require_option
 from holdfast.loss.term import Term
@@ -49,7 +49,7 @@ def anti_collapse(
     covariance = away.T @ away / (len(h) - 1)
     ridge = jitter * torch.ones_like(covariance[0]).diag()
     root, _ = torch.linalg.cholesky_ex(covariance + ridge)
-    return -root.diagonal().clamp_max(beta).mean().to(h)
+    return -root.diagonal().clamp_max(beta).mean().to(at_least_float32(h))
 
 
 class AntiCollapse(Term):
