@@ -8,25 +8,38 @@ import torch
 
 from holdfast.anchor import (
     Curvature,
+    CycleDistillation,
     FeatureDistillation,
+    FeatureFisher,
     FrameSoftmax,
     IndirectAlignment,
     LogitDistillation,
     MatchLogits,
     MemoryAware,
     PathIntegral,
+    ProjectedDistillation,
     Proximal,
     Quadratic,
     RelationDistillation,
     Rule,
     SynapticIntelligence,
+    TranslatedRehearsal,
     Unit,
     WeightAligning,
 )
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.core.errors import ConfigError, DivergedError, ProtocolError
 from holdfast.learner import BACKBONES, Frame
-from holdfast.loss import CrossEntropy, FocalCollapse, SupCon, Term, Uniformity
+from holdfast.loss import (
+    AntiCollapse,
+    CodingRate,
+    CrossEntropy,
+    FocalCollapse,
+    Rotations,
+    SupCon,
+    Term,
+    Uniformity,
+)
 from holdfast.memory import ClassBalanced, Everything, NoMemory, Protocol, Reservoir
 from holdfast.readout import READOUTS, Head, SharedGaussian
 from holdfast.recipes import RECIPES, make
@@ -57,7 +70,7 @@ STATEFUL = (
 SAMPLE = (
     "er:forward=split", "derpp:classes=seen", "lwf_strict:rehearse=3:decide=head", "ewc:step=proximal",
     "online_ewc:decay=0.5", "si:step=proximal", "fnc2:alpha=constant:0.5", "kfac_laplace:decay=0.5",
-    "fnc2:prototypes=running:follow=yes", "fnc2:teacher=random",
+    "fnc2:prototypes=running:follow=yes", "fnc2:teacher=random", "efc:hold_norms=all",
 )  # fmt: skip
 LONG_TAIL = (
     "finetune:classes=new", "finetune:classes=all", "er:forward=split:weight=0.5", "der:classes=seen",
@@ -74,7 +87,8 @@ LONG_TAIL = (
     "co2l:average=rows", "fnc2:prototypes=mean:follow=yes",
     "fnc2_strict:prototypes=running:decide=prototype",
     "fnc2:pull=no:gamma=2", "fnc2:pairs=no", "fnc2:misplaced=yes:pull_gamma=0", "lwf:teacher=shuffled",
-    "lwf:teacher=random", "fnc2:teacher=shuffled",
+    "lwf:teacher=random", "fnc2:teacher=shuffled", "adagauss:kind=linear",
+    "gatf:rotations=0:decide=gaussian", "efc:rehearse=0:decide=head",
 )  # fmt: skip
 HOLDING = [name for name in RECIPES if any(term.needs_past for term in make(name).terms)]
 FRAME = Frame(16)
@@ -173,7 +187,9 @@ def test_an_optimiser_with_a_state_of_its_own_can_be_resumed():
         RelationDistillation(0.2, 0.1, keys=FRAME), PseudoRehearsal(),
         Quadratic(Curvature("fisher")), Quadratic(Curvature("fisher", "kfac"), norm=False),
         Quadratic(Curvature("fisher", "low_rank"), per_task=True), Quadratic(MemoryAware()),
-        Quadratic(Unit()),
+        Quadratic(Unit()), FeatureFisher(), PseudoRehearsal(new=True), TranslatedRehearsal(),
+        ProjectedDistillation("linear"), CycleDistillation(), AntiCollapse(), CodingRate(dim=16),
+        Rotations(),
     ],
     ids=named,
 )  # fmt: skip
@@ -183,6 +199,7 @@ def test_every_term_obeys_its_laws(term):
 
 def test_a_prior_under_the_softmax_of_a_frame_obeys_the_laws_of_a_term():
     check_term(Quadratic(Curvature("fisher", "kfac", FrameSoftmax(FRAME, 0.5))), run=False)
+    check_term(FeatureFisher(likelihood=FrameSoftmax(FRAME, 0.5)), run=False)
 
 
 @pytest.mark.parametrize(

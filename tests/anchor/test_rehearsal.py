@@ -76,6 +76,34 @@ def test_it_is_a_cross_entropy_over_all_classes_that_moves_the_head_alone(learne
     learner.zero_grad()
 
 
+@pytest.mark.parametrize("known, fresh", [((0, 1, 2, 3), 3), ((0, 1, 2, 3, 4, 5), 0), ((0,), 7)])
+def test_rows_of_the_batch_stand_among_the_draws_so_that_classes_count_alike(
+    known, fresh, learned, tiny_stream
+):
+    """Of 8 rows: a share of new classes, of which a task may have none."""
+    work, _ = learned
+    term = copy.deepcopy(rehearsal_of(work))
+    term.new = True
+    learner = work.learner.eval()
+    learner.zero_grad()
+    step = step_of(work, tiny_stream[2])
+    step.known = known
+    value = term(step)
+    value.backward()
+    x, y = term.pool
+    generator = make_generator(torch.device("cpu"), 0, "rehearsal", 3, 0, 0)
+    rows = torch.randint(120, (8 - fresh,), generator=generator)
+    part = step["batch"]
+    features = torch.cat([x[rows].float(), part.out.features[:fresh]])
+    labels = y[rows].tolist() + part.rows.y[:fresh].tolist()
+    expected = reference.cross_entropy(learner.head(features).tolist(), labels, range(6))
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    moved = {n for n, p in learner.named_parameters() if p.grad is not None and p.grad.abs().sum()}
+    assert moved == {"head.weight", "head.bias"}
+    assert PseudoRehearsal(new=True).reads == ("logits", "features")
+    learner.zero_grad()
+
+
 def test_no_image_is_kept_and_the_statistics_are_counted(learned):
     work, events = learned
     holdings = events[-1].result.holdings

@@ -62,6 +62,8 @@ SPECIAL = {
     "decay": {float: 0.5},
     "pull_gamma": {type(None): 2.0},
     "prototype_momentum": {float: 0.5},
+    "hold_norms": {str: "all"},
+    "kind": {str: "linear"},
 }
 # what a parameter needs to have an effect
 BASE = {

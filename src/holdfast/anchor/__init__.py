@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
 from holdfast.anchor.divergence import (
     DIVERGENCES,
     Divergence,
@@ -12,6 +13,7 @@ from holdfast.anchor.divergence import (
     reverse_kl,
 )
 from holdfast.anchor.feature import FeatureDistillation, feature_distillation
+from holdfast.anchor.feature_fisher import FeatureFisher, feature_matrix, fisher_distillation
 from holdfast.anchor.function import (
     IndirectAlignment,
     LogitDistillation,
@@ -19,10 +21,12 @@ from holdfast.anchor.function import (
     distillation,
 )
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
 from holdfast.anchor.teacher import TaughtBy, taught
+from holdfast.anchor.translation import TranslatedRehearsal, translated
 from holdfast.anchor.weight import Proximal, Quadratic
 from holdfast.curvature.curvature import Curvature
 from holdfast.curvature.importance import Importance, Unit
@@ -31,9 +35,11 @@ from holdfast.curvature.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 __all__ = [
     "DIVERGENCES",
     "Curvature",
+    "CycleDistillation",
     "Divergence",
     "FDivergence",
     "FeatureDistillation",
+    "FeatureFisher",
     "FrameSoftmax",
     "HeadSoftmax",
     "Importance",
@@ -43,6 +49,7 @@ __all__ = [
     "MatchLogits",
     "MemoryAware",
     "PathIntegral",
+    "ProjectedDistillation",
     "Proximal",
     "PseudoRehearsal",
     "Quadratic",
@@ -50,17 +57,22 @@ __all__ = [
     "Rule",
     "SynapticIntelligence",
     "TaughtBy",
+    "TranslatedRehearsal",
     "Unit",
     "WeightAligning",
     "balanced_kl",
+    "cycle_distillation",
     "distillation",
     "edited",
     "f_divergence",
     "feature_distillation",
+    "feature_matrix",
+    "fisher_distillation",
     "forward_kl",
     "jensen_shannon",
     "make_divergence",
     "relation_distillation",
     "reverse_kl",
     "taught",
+    "translated",
 ]

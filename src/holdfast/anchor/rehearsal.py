@@ -33,10 +33,14 @@ class PseudoRehearsal(Term):
     When a task ends, the statistics follow the drift from the past network. No image is kept: K (1 +
     f) + f^2 numbers are.
 
+    With ``new``, rows of the batch stand among the draws, as many as make every class count alike, so
+    that the head weighs new classes against old ones where both are.
+
     Args:
         each: draws of every old class.
         drift: how the stored statistics follow the network.
         seed: of the draws.
+        new: whether rows of the batch stand among the draws.
 
     Raises:
         ConfigError: for less than one draw, or an unknown drift.
@@ -47,13 +51,19 @@ class PseudoRehearsal(Term):
     needs_past = True
     reads = asks = ("logits",)
     label = "rehearsal"
+    new = False
 
-    def __init__(self, each: int = 200, drift: DriftName = "ridge", seed: int = 0):
+    def __init__(
+        self, each: int = 200, drift: DriftName = "ridge", seed: int = 0, new: bool = False
+    ):
         super().__init__()
         if each < 1:
             raise ConfigError(f"a rehearsal needs at least 1 draw of a class, not {each}.")
         self.source = GaussianSource(drift)
         self.each, self.seed = each, seed
+        if new:  # else it is no setting of this object: runs begun before it was one go on
+            self.new, self.reads = True, ("logits", "features")
+            self.asks = self.reads
         self.pool: tuple[Tensor, Tensor] | None = None
         self.place, self.steps = (-1, -1), 0
 
@@ -67,10 +77,15 @@ class PseudoRehearsal(Term):
         self.steps = self.steps + 1 if self.place == (step.task, step.epoch) else 0
         self.place = (step.task, step.epoch)
         generator = make_generator(x.device, self.seed, "rehearsal", *self.place, self.steps)
-        rows = torch.randint(len(x), (len(part),), generator=generator, device=x.device)
+        fresh = _fresh(len(part), step) if self.new else 0
+        rows = torch.randint(len(x), (len(part) - fresh,), generator=generator, device=x.device)
         weight = step.learner.head.weight
-        logits = at_least_float32(step.learner.head(x[rows].to(weight)))
-        target = torch.searchsorted(class_index(step.seen, y.device), y[rows]).to(logits.device)
+        x, y = x[rows].to(weight), y[rows].to(part.rows.y.device)
+        if fresh:
+            x = torch.cat([x, part.out.features[:fresh].detach().to(weight)])
+            y = torch.cat([y, part.rows.y[:fresh]])
+        logits = at_least_float32(step.learner.head(x))
+        target = torch.searchsorted(class_index(step.seen, y.device), y)
         return functional.cross_entropy(logits[:, class_index(step.seen, logits.device)], target)
 
     @torch.no_grad()
@@ -91,3 +106,9 @@ class PseudoRehearsal(Term):
         before = None if past is None else outputs(past, task.train).features
         self.source.update(x, task.train.y, max(task.classes) + 1, before)
         self.pool, self.place = None, (-1, -1)
+
+
+def _fresh(rows: int, step: Step) -> int:
+    """How many of so many rows are of new classes, where each class has as many; at least one is old."""
+    share = len(set(step.seen) - set(step.known)) / max(1, len(step.seen))
+    return min(round(rows * share), rows - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -11,6 +11,7 @@ from holdfast.learner.network import Backbone
 from holdfast.learner.weights import digest
 
 WAYS = ("none", "norm", "last:N", "lora", "lora:R", "all")
+Norms = Literal["none", "statistics", "all"]  # what of the norms is kept after the first task
 RANK = 8  # of lora, where none was said
 NORMS = (
     nn.modules.batchnorm._BatchNorm,

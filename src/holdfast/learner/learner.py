@@ -17,6 +17,7 @@ from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
 from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
+from holdfast.learner.holding import Holding
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
@@ -44,7 +45,7 @@ class GrowingHead(nn.Module):
         return functional.linear(features, self.weight, self.bias)
 
 
-class Learner(nn.Module):
+class Learner(Holding):
     """Normalisation, backbone, projector and head in one module.
 
     Args:
@@ -58,9 +59,6 @@ class Learner(nn.Module):
 
     mean: Tensor
     std: Tensor
-    _frozen_here: tuple[
-        nn.Parameter, ...
-    ] = ()  # weights of the backbone that `hold_backbone` froze
 
     def __init__(
         self,
@@ -180,29 +178,6 @@ class Learner(nn.Module):
         x = (x - mean) / std
         x = log_clip(x) if x.ndim == 2 else x
         return x.to(self.head.weight.dtype)
-
-    def hold_backbone(self, hold: bool = True) -> None:
-        """Keep the backbone as it is, its batch statistics too, or let it go again.
-
-        What was frozen before, as the lower layers of a pretrained one, stays frozen.
-        """
-        if hold and not self._frozen_here:
-            self._frozen_here = tuple(p for p in self.backbone.parameters() if p.requires_grad)
-            for p in self._frozen_here:
-                p.requires_grad_(False)
-                p.grad = None
-        elif not hold:
-            for p in self._frozen_here:
-                p.requires_grad_(True)
-            self._frozen_here = ()
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Learner:
-        """As any module's; a backbone that is held stays in eval mode."""
-        super().train(mode)
-        if self._frozen_here:
-            self.backbone.eval()
-        return self
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
         """A copy that cannot change: the past network of docs/theory.md, section 1.

@@ -1,9 +1,12 @@
 """What the new task asks: terms to minimise, and the pure functions under them."""
 
 from holdfast.loss.classify import CrossEntropy
+from holdfast.loss.coding import CodingRate, coding_rate
+from holdfast.loss.collapse import AntiCollapse, anti_collapse
 from holdfast.loss.contrast import focal_collapse, sup_con
 from holdfast.loss.contrast_pulls import Pulls
 from holdfast.loss.contrast_terms import FocalCollapse, SupCon
+from holdfast.loss.rotations import Rotations
 from holdfast.loss.schedule import (
     SCHEDULES,
     Constant,
@@ -20,6 +23,8 @@ from holdfast.loss.uniform import Uniformity, uniformity
 __all__ = [
     "READABLE",
     "SCHEDULES",
+    "AntiCollapse",
+    "CodingRate",
     "Constant",
     "Cosine",
     "CrossEntropy",
@@ -28,6 +33,7 @@ __all__ = [
     "Linear",
     "Objective",
     "Pulls",
+    "Rotations",
     "Scaled",
     "Schedule",
     "Sum",
@@ -35,6 +41,8 @@ __all__ = [
     "Switch",
     "Term",
     "Uniformity",
+    "anti_collapse",
+    "coding_rate",
     "focal_collapse",
     "make_schedule",
     "sup_con",

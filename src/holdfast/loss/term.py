@@ -42,6 +42,11 @@ class Objective(nn.Module, ABC):
 class Term(Objective):
     """One scalar, asked of one part of the step; 0 while that part is empty or there is no past yet.
 
+    A term may own ``nn.Parameter``s, such as a projector. They are trained by the network's optimiser, kept
+    in its state, and no weights of the learner: curvatures and rules do not see them. Where their shape is
+    known only with the learner, `begin` makes them, and loading a state makes them as the state has them
+    (`FeatureMap` does both). What no later task needs is forgotten in `consolidate`.
+
     Attributes:
         on: name of the part it is asked of.
         reads: what of the learner its value depends on, of `READABLE`. What it reads and does not
@@ -57,6 +62,8 @@ class Term(Objective):
         penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
         holds_backbone: whether the backbone must stay as it is while the present task is learned.
+        turns: whether it now asks the batch's images in quarter turns too, as the part ``turned``, whose
+            column ``turn`` says how many quarters (1 to 3).
         extra_rows: rows it brings itself, drawn for it as the part ``given``; a protocol must allow
             them.
     """
@@ -72,6 +79,7 @@ class Term(Objective):
     penalty: bool = False
     label: str = "term"
     holds_backbone: bool = False
+    turns: bool = False
     extra_rows: Rows | None = None
 
     @property

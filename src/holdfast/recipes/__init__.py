@@ -10,6 +10,8 @@ from holdfast.recipes.bound import finetune, joint
 from holdfast.recipes.catalogue import RECIPES, make, register
 from holdfast.recipes.contrastive import co2l, fnc2, fnc2_prior, supcon
 from holdfast.recipes.distillation import ida, lwf, lwf_wa
+from holdfast.recipes.exemplar_free import adagauss, dpcr, efc, gatf
+from holdfast.recipes.first_task import acil, fetril
 from holdfast.recipes.frozen import frozen
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import PRESETS, Preset, find_preset
@@ -18,7 +20,8 @@ from holdfast.recipes.rehearsal import der, derpp, er
 from holdfast.recipes.strict import fnc2_strict, lwf_strict
 
 __all__ = [
-    "PRESETS", "RECIPES", "Method", "Preset", "co2l", "der", "derpp", "er", "ewc", "find_preset",
-    "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "ida", "joint", "kfac_laplace", "l2",
-    "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc", "register", "si", "supcon",
+    "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "der", "derpp", "dpcr", "efc",
+    "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
+    "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
+    "register", "si", "supcon",
 ]  # fmt: skip

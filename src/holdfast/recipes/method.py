@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import torch
 from torch import nn
@@ -12,8 +13,9 @@ from holdfast.anchor.rule import Rule
 from holdfast.core.errors import ConfigError
 from holdfast.core.rows import Rows
 from holdfast.core.settings import Training
-from holdfast.learner.adapt import parse_way
+from holdfast.learner.adapt import Norms, parse_way
 from holdfast.learner.prototype import Frame
+from holdfast.loss.checks import require_option
 from holdfast.loss.term import Objective, Term
 from holdfast.memory.memory import Memory, NoMemory
 from holdfast.memory.protocol import Protocol
@@ -47,10 +49,14 @@ class Method:
         name: of the recipe, for reports.
         adapt: which weights of the backbone a method without a loss trains in the first task, with a
             linear head and cross-entropy: see `holdfast.learner.adapt.parse_way`.
+        once: whether the loss trains in the first task only; after it the network stands still, and
+            readouts learn alone.
+        hold_norms: what of the norms stays as it is after the first task: ``none``; ``statistics``, the
+            running ones of batch norm; or ``all``, their scales and shifts too.
 
     Raises:
         ConfigError: if a part reads a head that no term trains, or two terms ask for embeddings of
-            different widths.
+            different widths; for another value of ``hold_norms``.
     """
 
     loss: Objective | None
@@ -61,6 +67,8 @@ class Method:
     protocol: Protocol = Protocol()
     name: str = "method"
     adapt: str = "none"
+    once: bool = False
+    hold_norms: Norms = "none"
 
     def __post_init__(self):
         if parse_way(self.adapt)[0] != "none" and self.loss is not None:
@@ -69,8 +77,9 @@ class Method:
             )
         if self.loss is None and any(isinstance(anchor, Objective) for anchor in self.anchors):
             raise ConfigError("a method without a loss trains nothing: it has no use for anchors.")
+        require_option("holding of norms", self.hold_norms, get_args(Norms))
         untrained = [part for part in (*self.terms, *self.rules) if "logits" in part.asks]
-        if untrained and not self.trains_head:
+        if untrained and not self._teaches_head:
             name = type(untrained[0]).__name__
             raise ConfigError(
                 f"{name} reads the head's logits, and no term of this method trains a head: add "
@@ -87,6 +96,10 @@ class Method:
     @property
     def trains_head(self) -> bool:
         """Whether a term trains the head from the first task on, so that it can decide."""
+        return self._teaches_head and not self.once
+
+    @property
+    def _teaches_head(self) -> bool:
         return not self.freezes and any("logits" in term.teaches for term in self.terms)
 
     @property
@@ -105,7 +118,15 @@ class Method:
         Args:
             task: its number, from 0.
         """
-        return not self.freezes or (self.adapts and task == 0)
+        if task:
+            return not self.freezes and not self.once
+        return not self.freezes or self.adapts
+
+    @property
+    def trainable(self) -> list[nn.Parameter]:
+        """The parameters that terms bring themselves, each once; their optimiser is the network's."""
+        every = [p for objective in self.objectives for p in objective.parameters()]
+        return list(dict.fromkeys(every))
 
     @property
     def views(self) -> int:

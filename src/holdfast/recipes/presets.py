@@ -29,10 +29,12 @@ QUICK = Preset(
         "ida": {"weight": 10.0, "T": 30.0},
         "der": {"alpha": 2.0},
         "derpp": {"alpha": 1.0, "beta": 1.0},
+        "adagauss": {"decide": "class-gaussian"},
+        "gatf": {"decide": "class-gaussian"},
     },
     # fine-tuning keeps the small rate: at the larger one its features die in the second task
     trainings={name: {"lr": 0.05} for name in CLASSIFIERS}
-    | {name: {"lr": 0.02} for name in ("der", "derpp")}
+    | {name: {"lr": 0.02} for name in ("der", "derpp", "acil")}
     | ADAPTING,
 )
 

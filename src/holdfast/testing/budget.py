@@ -18,10 +18,11 @@ def forward_budget(subject: Subject) -> None:
         "batch" if term.on in ("new", "old") else term.on for term in terms if term.needs_past
     }
     asked = {term.on for term in terms if not term.needs_past}
-    subject.expect({cost.task for cost in costs} == set(range(TASKS)), "a task had no step")
+    trained = {task for task in range(TASKS) if subject.method.trains(task)}
+    subject.expect({cost.task for cost in costs} == trained, "a task had no step, or one too many")
     for cost in costs:
         words = f"a step of task {cost.task + 1} costs"
-        drawn = {"memory", "memory_2", "given"} & {*cost.parts}
+        drawn = {"memory", "memory_2", "given", "turned"} & {*cost.parts}
         due = 1 + len(drawn & (asked | compared if cost.task else asked))
         learner = f"{words} {cost.learner} passes of the learner, not {due}"
         subject.expect(cost.learner == due, learner)

@@ -14,6 +14,7 @@ from holdfast.recipes.method import Method
 from holdfast.stream.split import class_incremental, domain_incremental
 from holdfast.testing.budget import forward_budget
 from holdfast.testing.compare import difference, weights
+from holdfast.testing.norms import norms_stay_where_held
 from holdfast.testing.streams import CLASSES, TASKS, small_source, small_stream, vectors
 from holdfast.testing.subject import Subject
 from holdfast.testing.watched import (
@@ -86,7 +87,7 @@ def resume_goes_on_to_the_end(subject: Subject) -> None:
     """Resumed after the first epoch of the second task, the whole rest is the same."""
     watched = subject.watched
     run = watched.fresh()
-    first = "the end of task 1" if subject.method.freezes else "epoch 1 of task 2"
+    first = "epoch 1 of task 2" if subject.method.trains(1) else "the end of task 1"
     run.restore(watched.states[watched.events.index(first)])
     place = difference(watched.states[-1], finished(run).state(), CLOCK)
     subject.expect(not place, f"a run resumed in task 2 ends with another {place}")
@@ -203,6 +204,7 @@ RECIPE_LAWS: dict[str, Callable[[Subject], None]] = {
         resume_goes_on_to_the_end,
         forward_budget,
         past_network_unchanged,
+        norms_stay_where_held,
         figures_are_sound,
         further_readouts_disturb_nothing,
         storage_as_declared,

@@ -25,6 +25,7 @@ from holdfast.testing.compare import (
     weights,
 )
 from holdfast.testing.recipes import check_recipe
+from holdfast.testing.trained import keeps_its_parameters, moves_its_parameters
 
 LAWS_IN_A_RUN = ("resume_is_uninterrupted", "forward_budget", "figures_are_sound")
 PLACES = {"logits": ("head",), "embedding": ("projector",), "hidden": ("projector.0",)}
@@ -37,7 +38,8 @@ def check_term(term: Term, run: bool = True) -> None:
     gradients on ordinary rows, one row, one class, equal rows and many rows; it is the same when asked
     again; it moves neither of the networks nor the rows; it depends on nothing that it does not say it
     reads; it keeps no image; its state goes through a file into a fresh copy that then says the same;
-    it can be pickled and copied. In a run: it resumes, costs no further forward pass, and stays finite.
+    it can be pickled and copied; so do parameters that it owns. In a run: it resumes, costs no further
+    forward pass, and stays finite, and parameters that it owns move.
 
     Args:
         term: before it has learned anything; copies are used.
@@ -52,8 +54,11 @@ def check_term(term: Term, run: bool = True) -> None:
     _values(term, name)
     _declared(term, name)
     _state(term, name)
+    bench = _bench(term)
+    keeps_its_parameters(term, prepared(term, bench), bench, name)
     if run:
         check_recipe(_method(term), LAWS_IN_A_RUN)
+        moves_its_parameters(_method(term), name)
 
 
 def prepared(term: Term, bench: Bench) -> Term:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ def make_step(
     raw |= core.memory.drawn(len(rows), generator)
     if core.rows is not None:
         raw["given"] = pick(core.rows, len(rows), generator)
+    if any(term.turns for term in core.method.terms):
+        raw["turned"] = turned(rows)
     past = past_forward(core)
     parts = {name: seen(core, trainer, part, past, generator) for name, part in raw.items()}
     return Step(
@@ -54,6 +57,16 @@ def make_step(
         lr=lr,
         size=len(trainer.pool),
     )
+
+
+def turned(rows: Rows) -> Rows:
+    """Three copies of square images, by one to three quarter turns; the column ``turn`` says how many."""
+    x = torch.cat([rows.x.rot90(quarters, (-2, -1)) for quarters in (1, 2, 3)])
+    turn = torch.arange(1, 4, device=rows.y.device).repeat_interleave(
+        len(rows), output_size=3 * len(rows)
+    )
+    table = rows.repeat(3)
+    return replace(table, x=x, extra={"turn": turn})
 
 
 def seen(

@@ -29,6 +29,7 @@ from holdfast.train.events import STOP, Epoch, ignore
 from holdfast.train.few import leave_weights, too_few
 from holdfast.train.identity import identify
 from holdfast.train.loop import Trainer, run_epoch
+from holdfast.train.opening import begin_parts, hold_parts
 from holdfast.train.progress import Progress, classes_with
 from holdfast.train.readouts import choose_readouts
 from holdfast.train.records import check_weights
@@ -172,7 +173,7 @@ class Continual:
         self._open(task)
         if self.trainer is not None:
             yield from self._train(task, self.trainer, started)
-        self.learner.hold_backbone(False)
+        hold_parts(self, None)
         consolidate(self, task)
         self._close(task, time.perf_counter() - started)
 
@@ -180,7 +181,7 @@ class Continual:
         """The epochs of a task."""
         for epoch in range(self.progress.epochs, trainer.epochs):
             event = run_epoch(self, task, trainer, epoch)
-            check_weights(self.learner, task)
+            check_weights(self.learner, task, self.method.trainable)
             self.progress = self.progress.after_epoch(epoch, time.perf_counter() - started)
             yield event
 
@@ -192,14 +193,13 @@ class Continual:
         if not self.method.trains(task.index):
             return
         if not self.progress.epochs:
-            for part in (*self.method.terms, *self.method.rules):
-                part.begin(self.learner, task)
+            begin_parts(self, task)
         if task.few:
             leave_weights(self, task)
             return
         if self.progress.epochs and self.trainer is not None:  # a watcher had stopped it
             self.pending = self.trainer.optimizer.state_dict()
-        self.learner.hold_backbone(any(term.holds_backbone for term in self.method.terms))
+        hold_parts(self, task)
         self.learner.train()
         self.trainer = Trainer(self, task)
         if self.pending is not None:

@@ -67,7 +67,7 @@ def too_few(core: Continual, x: Shaped[Tensor, "n ..."]) -> int:
     """
     if (
         not core.progress.task
-        or core.method.freezes
+        or not core.method.trains(core.progress.task)
         or (x.is_floating_point() and core.learner.embedded(x))
     ):
         return 0

@@ -47,6 +47,10 @@ def described(method: Method) -> Identity:
     output: Identity = {"name": method.name, "views": method.views, "dim": method.dim}
     if method.adapts:
         output["adapt"] = method.adapt
+    if method.once:
+        output["once"] = True
+    if method.hold_norms != "none":
+        output["hold_norms"] = method.hold_norms
     parts = [*method.objectives, *method.rules, method.memory]
     for number, part in enumerate(parts):
         for path, module in part.named_modules():

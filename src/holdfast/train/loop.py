@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.anchor.rule import edited
 from holdfast.core.errors import ConfigError
@@ -43,13 +43,19 @@ class Trainer:
         self.new = NewRows(self.pool, task)
         self.epochs = training.epochs_of(task.index)
         self.batches = -(-len(self.pool) // training.batch)
-        self.optimizer = core.method.optimizer(core.learner.parameters(), training)
+        self.weights = trained_weights(core)
+        self.optimizer = core.method.optimizer(self.weights, training)
         rates = LR_SCHEDULES[training.lr_schedule]
         self.schedule: WarmupCosine = rates(
             self.optimizer, self.epochs, self.batches, training.warmup
         )
         self.model: Forward
         self.model, self.wrapped = core.fabric.setup(core.learner, self.optimizer)  # type: ignore[assignment]
+
+
+def trained_weights(core: Continual) -> list[nn.Parameter]:
+    """What an optimiser moves: the learner's weights, then those that terms bring themselves."""
+    return [*core.learner.parameters(), *core.method.trainable]
 
 
 def columns_read(objectives: Sequence[Objective], core: Continual) -> tuple[str, ...]:
@@ -106,7 +112,7 @@ def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -
         core.fabric.backward(loss)
         ranks = current()
         if ranks is not None:
-            ranks.mean(p.grad for p in core.learner.parameters() if p.grad is not None)
+            ranks.mean(p.grad for p in trainer.weights if p.grad is not None)
         with edited(core.method.rules, core.learner, step):
             trainer.wrapped.step()
     trainer.schedule.step()

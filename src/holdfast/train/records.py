@@ -80,9 +80,16 @@ def reading_interval(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 16
 
 
-def check_weights(learner: Learner, task: Task) -> None:
-    """Stop before a network that an update destroyed is kept or taken for learned (DivergedError)."""
-    weights = dict(learner.named_parameters())
+def check_weights(learner: Learner, task: Task, others: Sequence[Tensor] = ()) -> None:
+    """Stop before a network that an update destroyed is kept or taken for learned (DivergedError).
+
+    Args:
+        learner: the network.
+        task: that it learns.
+        others: weights that terms bring themselves.
+    """
+    weights: dict[str, Tensor] = dict(learner.named_parameters())
+    weights |= {f"of a term ({number})": w for number, w in enumerate(others, 1)}
     if bool(get_total_norm(list(weights.values()), float("inf")).isfinite()):
         return
     broken = [name for name, w in weights.items() if not bool(torch.isfinite(w).all())]

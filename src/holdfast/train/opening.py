@@ -1,0 +1,26 @@
+"""What opens a task: its parts prepare, and what must stay as it is meanwhile is held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.core.rng import seeded
+from holdfast.stream.task import Task
+
+if TYPE_CHECKING:
+    from holdfast.train.continual import Continual
+
+
+def begin_parts(core: Continual, task: Task) -> None:
+    """Terms, then rules, prepare for a task, with its own randomness."""
+    with seeded(core.fabric.device, core.setup.seed, "begin", task.index):
+        for part in (*core.method.terms, *core.method.rules):
+            part.begin(core.learner, task)
+
+
+def hold_parts(core: Continual, task: Task | None) -> None:
+    """Keep of the network what its method says must stay while a task is learned; None lets it go."""
+    terms = core.method.terms if task is not None else []
+    later = task is not None and task.index > 0
+    core.learner.hold_norms(core.method.hold_norms if later else "none")
+    core.learner.hold_backbone(any(term.holds_backbone for term in terms))
