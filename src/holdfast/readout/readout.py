@@ -75,7 +75,8 @@ class Readout(nn.Module, ABC):
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
         temperature: of `probabilities`.
-        residuals: of each drift map it fitted (`DriftMap.residual`).
+        residuals: of each drift map it fitted (`Drift.residual`).
+        forecasts: of each of them (`Drift.forecast`).
 
     Raises:
         ConfigError: for an unknown space.
@@ -94,6 +95,7 @@ class Readout(nn.Module, ABC):
         self.on: Space = on
         self.temperature = 1.0
         self.residuals: list[float | None] = []
+        self.forecasts: list[float | None] = []
         self._name = ""
 
     @property

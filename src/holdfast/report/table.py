@@ -135,9 +135,11 @@ def _belief(result: Result) -> list[str]:
     reading, lines = result.readings[result.readout], []
     if reading.calibration_error is not None:
         lines.append(f"expected calibration error {percent(reading.calibration_error)}")
-    if reading.drift_residuals:
-        shares = ", ".join("-" if r is None else f"{r:.2f}" for r in reading.drift_residuals)
-        lines.append(f"drift residual {shares}")
+    shares = {"residual": reading.drift_residuals, "forecast": reading.drift_forecasts}
+    for name, values in shares.items():
+        if any(v is not None for v in values) or (values and name == "residual"):
+            texts = ", ".join("-" if v is None else f"{v:.2f}" for v in values)
+            lines.append(f"drift {name} {texts}")
     return lines
 
 

@@ -130,7 +130,7 @@ class FullScatter(Scatter):
 
     def moved(self, a: Tensor) -> FullScatter:
         """A^T S_k A."""
-        return FullScatter(a.T @ self.full @ a)
+        return FullScatter(a.mT @ self.full @ a)
 
     def matrix(self, k: int) -> Tensor:
         """S_k."""
