@@ -124,7 +124,7 @@ def network(x: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]) -> Callable[[i
     inputs, left = (x - line.centre) / size, x + moved - line(x)
     unit = max(float(left.square().mean().sqrt()), 1e-12)
     left = left / unit
-    f, hidden = x.shape[1], min(2 * x.shape[1], WIDEST)
+    f, hidden = x.shape[1], min(max(2 * x.shape[1], 64), WIDEST)
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(f, hidden, generator=generator, dtype=torch.float64) / f**0.5
     zero = torch.zeros(hidden + f, dtype=torch.float64)
