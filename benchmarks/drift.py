@@ -27,7 +27,7 @@ from holdfast.statistics import fit_drift
 from holdfast.stream.pixel_store import PixelStore
 from holdfast.train.runner import Run
 
-MAPS = "ridge,sylvester,low_rank,learned,network,translation,ridge+blend"
+MAPS = "ridge,sylvester,low_rank,learned,network,translation,ridge+blend=0.2,ridge+blend"
 FIGURES = ("residual", "forecast", "truth", "means")
 
 

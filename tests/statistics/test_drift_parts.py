@@ -50,7 +50,9 @@ def test_where_the_new_features_spread_alike_the_metric_changes_nothing():
 def test_a_blend_leaves_movement_out_where_inputs_are_few(by, temp):
     x = past(20)
     now = x + x @ turn(6) + 1
-    plain, mixed = fit_drift(x, now, by), fit_drift(x, now, f"{by}+blend={temp}")
+    make, settings = FITS[by]
+    plain = make(x, now - x)(settings[1])
+    mixed = DriftRule(by, temp).maker(x, now - x)(settings[1])
     new = past(30, 1)
     assert_close(mixed(new), blended(new, plain, 20, temp))
     known = statistics_of(past(40, 2), torch.arange(2).repeat(20), "full")
@@ -61,6 +63,8 @@ def test_a_blend_goes_from_the_identity_to_the_map():
     x = past()
     now, new = x + x @ turn(6) + 1, past(30, 1)
     assert_close(fit_drift(x, now, "ridge+blend=1e6")(new), new, rtol=0, atol=0.02)
+    slow = fit_drift(x, now, "ridge+blend=1e6", torch.arange(len(x)) % 2)
+    assert slow.residual > 0.99 and slow.forecast > 0.99  # they are of the map as it is
     assert_close(fit_drift(x, now, "ridge+blend=0.1")(new), fit_drift(x, now)(new))
     assert_close(fit_drift(x, x, "ridge+blend")(new), new)
 
@@ -217,7 +221,8 @@ def test_a_forecast_needs_two_classes_and_labels():
     assert fit_drift(x, x + 1, "ridge", torch.zeros(50).long()).forecast is None
     y = torch.tensor([0] * 45 + [1] * 5)
     assert fit_drift(x, x + 1, "ridge", y).forecast is None  # 5 rows are too few to fit on
-    assert fit_drift(x, x + 1, "ridge+blend", torch.arange(50) % 2).forecast == pytest.approx(0, abs=1e-9)
+    blend = fit_drift(x, x + 1, "ridge+blend=0.1", torch.arange(50) % 2)
+    assert blend.forecast == pytest.approx(0, abs=1e-9)
 
 
 # names

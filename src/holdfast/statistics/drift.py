@@ -103,16 +103,22 @@ class DriftRule:
         if self.by == "none":
             raise ConfigError("drift=none leaves statistics where they are: there is no map to fit.")
         drift = self._chosen(past, now, y)
-        if self.blend is not None:
-            drift = drift.slowed(1 - math.exp(-len(past) / (self.blend * past.shape[1])))
         if self.energy is not None:
             assert isinstance(drift, DriftMap)
             drift = RowSpaceMap(drift, self.energy, drift.residual, drift.forecast)
         return drift
 
+    def maker(self, past: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]) -> Callable[..., Drift]:
+        """The map of these inputs with a setting, before any cut."""
+        fit = FITS[self.by][0](past, moved)
+        if self.blend is None:
+            return fit
+        share = 1 - math.exp(-len(past) / (self.blend * past.shape[1]))
+        return lambda setting: fit(setting).slowed(share)
+
     def _chosen(self, past: Tensor, now: Tensor, y: Tensor | None) -> Any:
         """With the setting that best predicts every fifth input."""
-        make, settings = FITS[self.by]
+        make, settings = self.maker, FITS[self.by][1]
         moved = now - past
         if len(past) < FEWEST:
             return make(past, torch.zeros_like(moved))(settings[0])
@@ -183,7 +189,7 @@ def class_forecast(
         past: features by the network before the task.
         now: features by the network after it.
         y: classes of the inputs.
-        make: of `FITS`.
+        make: fits with a setting, as those of `FITS` do.
         setting: with which it is fitted.
 
     Returns:
