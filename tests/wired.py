@@ -55,8 +55,8 @@ class Wired:
 
 
 def wire(recipe, each=4, preset=None, **parameters):
-    """Learn a task and a half of clouds of vectors by a recipe."""
-    method = make(recipe, preset, **parameters)
+    """Learn a task and a half of clouds of vectors by a recipe, or a method."""
+    method = make(recipe, preset, **parameters) if isinstance(recipe, str) else recipe
     training = Training(epochs=EPOCHS, batch=6, lr=0.05)
     stream = small_stream(vectors, each=each)
     work, seen = Run(method, stream, Setup(training, QUICK.network)), []

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 import reference
+from holdfast.anchor import PathIntegral, Quadratic, Rule, SynapticIntelligence
 from holdfast.anchor.divergence import make_divergence
+from holdfast.loss import CrossEntropy
+from holdfast.recipes import make
+from holdfast.recipes.method import Method
 from wired import close, rows, wire
 
 DIVERGENCES = {
@@ -100,3 +104,43 @@ def test_a_penalty_is_half_the_importance_about_the_old_weights(recipe, weight):
     scale = weight / (1 if recipe in ("si", "mas") else 8)
     twin = scale * reference.weight_penalty(now, [(old, diagonal)])
     assert close(wired.records[term.label], twin) and twin > 0
+
+
+class Watched(Rule):
+    """What a path sees: the weights before each move, and the moves."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def observe(self, gradient, move, step):
+        now = {n: w.detach() for n, w in step.learner.named_parameters()}
+        self.seen.append((step.task, {n: now[n] - move[n] for n in move}, dict(move)))
+
+
+def test_a_path_with_and_without_the_penalty_differ_by_what_the_penalty_pulled():
+    """omega_loss - omega_objective = sum of the penalty's gradient times the moves, weight by weight."""
+    whole, alone, watch = SynapticIntelligence(), SynapticIntelligence(), Watched()
+    anchor = Quadratic(PathIntegral(whole, 0.3), weight=2.0)
+    alone.without(anchor)
+    method = Method(CrossEntropy(), [anchor, whole, alone, watch])
+    wired = wire(method)
+    anchor, whole, alone, watch = wired.method.anchors
+    (quadratic,) = anchor.prior.quadratics
+    h = quadratic.H.times(torch.ones_like(quadratic.centre))
+    twin = torch.zeros_like(h)
+    for task, before, move in watch.seen:
+        if task == 1:
+            pull = 2.0 * h * (quadratic.layout.flat(before) - quadratic.centre)
+            twin += pull * quadratic.layout.flat(move)
+    difference = quadratic.layout.flat(alone.omega) - quadratic.layout.flat(whole.omega)
+    assert float(twin.abs().max()) > 1e-8
+    torch.testing.assert_close(difference, twin, rtol=1e-3, atol=1e-8)
+
+
+@pytest.mark.parametrize("path", ["objective", "loss"])
+def test_the_recipe_of_si_has_both_paths(path):
+    method = make("si", path=path, weight=0.5)
+    anchor, moves = method.anchors
+    assert moves._less == ((anchor,) if path == "loss" else ())
+    assert make("si", path=path, step="proximal").anchors[1]._less == ()

@@ -19,15 +19,16 @@ TIMES = 4  # lifted features, as a multiple of the features
 
 
 class FourierFeatures(nn.Module):
-    """sqrt(2/M) cos(x W + b) of rows of any length, W and b drawn from a seed: it knows no data.
+    """sqrt(2/M) cos(x W + b), W and b drawn from a seed.
 
-    E phi(x).phi(y) = exp(-s ||x' - y'||^2) with x' = sqrt(f) x / ||x||, so that s = 1 / (8 f) is right
-    for features of any scale.
+    E phi(x).phi(y) = exp(-s ||x - y||^2). Without s rows of any length are brought to sqrt(f) first, for
+    which s = 1 / (8 f) is right: then it knows no data.
 
     Args:
         width: f.
         count: M.
         seed: of W and b.
+        sharpness: s; None is as above.
 
     Source: Rahimi and Recht, *Random features for large-scale kernel machines*, 2007; KLDA (Momeni, 2025)
     """
@@ -35,22 +36,25 @@ class FourierFeatures(nn.Module):
     weight: Tensor
     phase: Tensor
 
-    def __init__(self, width: int, count: int, seed: int = 0):
+    def __init__(self, width: int, count: int, seed: int = 0, sharpness: float | None = None):
         super().__init__()
+        self.unit = sharpness is None
+        s = sharpness_of(width) if sharpness is None else sharpness
         generator = torch.Generator().manual_seed(seed)
         weight = torch.randn((width, count), generator=generator, dtype=torch.float64)
-        self.register_buffer("weight", weight * (2 * sharpness(width)) ** 0.5)
+        self.register_buffer("weight", weight * (2 * s) ** 0.5)
         phase = torch.rand(count, generator=generator, dtype=torch.float64)
         self.register_buffer("phase", 2 * math.pi * phase)
 
     def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
         """(N, f) to (N, M)."""
-        x = nn.functional.normalize(x, dim=1) * x.shape[1] ** 0.5
+        if self.unit:
+            x = nn.functional.normalize(x, dim=1) * x.shape[1] ** 0.5
         wave = torch.cos(x @ self.weight.to(x) + self.phase.to(x))
         return (2 / self.weight.shape[1]) ** 0.5 * wave
 
 
-def sharpness(width: int) -> float:
+def sharpness_of(width: int) -> float:
     """S of the kernel for rows of a width: an eighth of the inverse of their squared length."""
     return 1 / (8 * width)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +21,7 @@ from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import DriftName
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0)
+CAP = 10.0  # times at most that balance makes a row count for more
 USUAL = 1e-2  # the strength where no row is at hand to choose it by
 
 
@@ -36,7 +38,7 @@ class Ridge(Streaming):
             which held-out rows of the task are best predicted.
         drift: how the stored statistics follow the network; a linear map moves G and C with the features.
         balance: whether every class counts the same, however many rows it has; its own scatter is
-            then taken for the pooled one.
+            then taken for the pooled one. No row counts more than 10 rows do on average.
         unit: whether the columns of W are brought to length 1, and there is no intercept.
 
     Attributes:
@@ -72,7 +74,7 @@ class Ridge(Streaming):
         def error(strength: float) -> float:
             total = 0.0
             for fold in heldout.folds:
-                decision = solve_ridge(fold.rest, strength, self.balance)
+                decision = solve_ridge(fold.rest, strength, self.balance, cap=CAP)
                 target = functional.one_hot(fold.y, len(fold.rest.count)).to(fold.x)
                 total += float(((decision(fold.x) - target) ** 2).sum())
             return total
@@ -81,7 +83,7 @@ class Ridge(Streaming):
 
     def solve(self, statistics: Statistics) -> Linear:
         """(X - c) W^T + b."""
-        return solve_ridge(statistics, self.chosen, self.balance, self.unit)
+        return solve_ridge(statistics, self.chosen, self.balance, self.unit, CAP)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""
@@ -112,6 +114,15 @@ class RandomFeatures(nn.Module):
         return functional.relu(x @ self.weight.to(x) / x.shape[1] ** 0.5)
 
 
+def lift_width(width: int) -> int:
+    """M of a lift of f features: at least 4 f, and 2048 unless that is more than 16 f.
+
+    >>> lift_width(12), lift_width(128), lift_width(1000)
+    (192, 2048, 4000)
+    """
+    return max(4 * width, min(2048, 16 * width))
+
+
 random_features = cache(RandomFeatures)  # made once for a width, a count and a seed
 
 
@@ -121,7 +132,7 @@ class RandomFeatureRidge(Ridge):
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
-        width: M.
+        width: M; 0 takes `lift_width`.
         strength: as for `Ridge`.
         drift: as for `Ridge`; the map is fitted between random features.
         seed: of R.
@@ -139,7 +150,7 @@ class RandomFeatureRidge(Ridge):
     def __init__(
         self,
         on: Space = "features",
-        width: int = 512,
+        width: int = 0,
         strength: float | None = None,
         drift: DriftName = "ridge",
         seed: int = 0,
@@ -147,13 +158,24 @@ class RandomFeatureRidge(Ridge):
         unit: bool = False,
     ):
         super().__init__(on, strength, drift, balance, unit)
-        if width < 1:
+        if width < 0:
             raise ConfigError(f"random features need a width of at least 1, not {width}.")
         self.width, self.seed = width, seed
+        self._stored = 0  # M of a state: versions before had another default
 
     def representation(self, width: int) -> RandomFeatures:
         """relu(x R / sqrt f)."""
-        return random_features(width, self.width, self.seed)
+        return random_features(width, self._stored or self.width or lift_width(width), self.seed)
+
+    @property
+    def measured(self) -> int:
+        """One fold of the new default: a solution of many features is dear."""
+        return super().measured if self.width else 1
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what was learned, in the width in which it was."""
+        super().set_extra_state(state)
+        self._stored = state["mean"].shape[1] if state else 0
 
 
 READOUTS.add("ridge", Ridge)
@@ -176,10 +198,10 @@ class Gram:
     centre: Float[Tensor, " f"]
 
     @staticmethod
-    def of(statistics: Statistics, balance: bool = False) -> Gram:
-        """From statistics with pooled scatter; see `Ridge` for ``balance``."""
-        met = statistics.met.to(statistics.mean)
-        share = met / met.sum() if balance else statistics.count / statistics.count.sum()
+    def of(statistics: Statistics, balance: bool = False, cap: float = math.inf) -> Gram:
+        """From statistics with pooled scatter; see `Ridge` for ``balance``, `balanced` for ``cap``."""
+        plain = statistics.count / statistics.count.sum()
+        share = balanced(statistics.count, cap) if balance else plain
         centre = share @ statistics.mean
         gap = statistics.mean - centre
         products = (gap * share[:, None]).T
@@ -197,6 +219,19 @@ class Gram:
         return Linear(weight, share, self.centre)
 
 
+def balanced(count: Float[Tensor, " k"], cap: float = math.inf) -> Float[Tensor, " k"]:
+    """(K,) weights of classes that sum to 1: alike, but no row counts more than ``cap`` rows do on average.
+
+    A class of a few rows, told from noise by nothing, would else weigh as much as one of thousands.
+
+    >>> balanced(torch.tensor([1.0, 99.0, 100.0]), cap=10).tolist() == balanced(torch.tensor([2.0, 198.0, 200.0]), 10).tolist()
+    True
+    """
+    met = (count > 0).to(count)
+    share = torch.minimum(met / met.sum(), cap * count / count.sum())
+    return share / share.sum()
+
+
 def unit_columns(regression: Linear) -> Linear:
     """A regression whose class columns have length 1, and without intercepts."""
     bias = torch.zeros_like(regression.bias)
@@ -204,7 +239,11 @@ def unit_columns(regression: Linear) -> Linear:
 
 
 def solve_ridge(
-    statistics: Statistics, strength: float, balance: bool = False, unit: bool = False
+    statistics: Statistics,
+    strength: float,
+    balance: bool = False,
+    unit: bool = False,
+    cap: float = math.inf,
 ) -> Linear:
     """The ridge regression of one-hot targets: (K, f) weights and (K,) intercepts about a centre.
 
@@ -213,6 +252,7 @@ def solve_ridge(
         strength: relative to the mean of the Gram matrix's diagonal.
         balance: see `Ridge`.
         unit: see `Ridge`.
+        cap: see `balanced`.
     """
-    regression = Gram.of(statistics, balance).solve(strength)
+    regression = Gram.of(statistics, balance, cap).solve(strength)
     return unit_columns(regression) if unit else regression
