@@ -18,8 +18,8 @@ import torch
 from scipy.stats import spearmanr
 
 from holdfast import Setup, TaskDone, Training, recipes
-from holdfast.cli.options import StreamOptions
 from holdfast.cli.arriving import cut, open_data
+from holdfast.cli.options import StreamOptions
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.learner import outputs
 from holdfast.recipes.presets import find_preset
@@ -64,15 +64,13 @@ def learn(recipe, seed, stream, chosen, asked):
     method = recipes.make(recipe, **chosen.recipes.get(recipe, {}))
     work, networks = Run(method, stream, Setup(training, chosen.network, seed=seed)), []
     for event in work.events():
-        if isinstance(event, TaskDone):
-            networks.append(copy.deepcopy(work.learner).eval())
-    return {
-        (t, name): figures
-        for t in range(1, len(networks))
-        for name, figures in measure(
-            networks[t - 1], networks[t], stream.tasks, t, asked.maps.split(",")
-        )
-    }
+        if isinstance(event, TaskDone):  # the learner moves on
+            networks += [copy.deepcopy(work.learner).eval()]
+    maps, figures = asked.maps.split(","), {}
+    for t in range(1, len(networks)):
+        measured = measure(networks[t - 1], networks[t], stream.tasks, t, maps)
+        figures |= {(t, name): values for name, values in measured}
+    return figures
 
 
 def rank(pairs):
@@ -95,12 +93,16 @@ def report(rows, maps):
     print("\n| Spearman's rank correlation with | residual | forecast |\n|---|---|---|")
     for place in (2, 3):
         within = [
-            [rank([(rows[*step, name][i], rows[*step, name][place]) for name in maps]) for i in (0, 1)]
+            [
+                rank([(rows[*step, name][i], rows[*step, name][place]) for name in maps])
+                for i in (0, 1)
+            ]
             for step in steps
         ]
         means = [sum(v) / len(v) for v in ([w[i] for w in within if w[i] == w[i]] for i in (0, 1))]
         across = [
-            rank([(rows[*step, "ridge"][i], rows[*step, "ridge"][place]) for step in steps]) for i in (0, 1)
+            rank([(rows[*step, "ridge"][i], rows[*step, "ridge"][place]) for step in steps])
+            for i in (0, 1)
         ]
         for title, values in (("maps of one step", means), ("steps, by the ridge", across)):
             cells = " | ".join(f"{v:.2f}" for v in values)
@@ -124,9 +126,13 @@ def main() -> None:
         for seed in range(asked.seeds):
             for (t, name), figures in learn(recipe, seed, stream, chosen, asked).items():
                 rows[recipe, seed, t, name] = figures
-            print(f"{recipe} {seed}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{recipe} {seed}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True
+            )
     print(f"{stream.name}, classes a task {asked.cuts}, {asked.per_class} images a class, ", end="")
-    print(f"{asked.epochs} epochs at {asked.lr}, {asked.seeds} seeds; means over {len(rows)} maps\n")
+    print(
+        f"{asked.epochs} epochs at {asked.lr}, {asked.seeds} seeds; means over {len(rows)} maps\n"
+    )
     report(rows, asked.maps.split(","))
 
 

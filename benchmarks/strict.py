@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from holdfast import Protocol, Setup, Stream, Task, Training, recipes
-from holdfast.cli.options import StreamOptions
 from holdfast.cli.arriving import cut, open_data
+from holdfast.cli.options import StreamOptions
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.rows import cat
 from holdfast.learner import outputs

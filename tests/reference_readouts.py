@@ -30,7 +30,11 @@ def blended(x, moved_by, n, temp):
 def row_space(rows, energy):
     """The projector on the leading right vectors of uncentred rows (17.11)."""
     _, s, v = torch.linalg.svd(rows, full_matrices=False)
-    total, kept, projector = float((s**2).sum()), 0.0, torch.zeros(rows.shape[1], rows.shape[1]).double()
+    total, kept, projector = (
+        float((s**2).sum()),
+        0.0,
+        torch.zeros(rows.shape[1], rows.shape[1]).double(),
+    )
     for value, vector in zip(s.tolist(), v):
         if kept >= energy * total or value**2 <= rows.shape[1] * 2.3e-16 * float(s[0]) ** 2:
             break
@@ -68,7 +72,9 @@ def linear_discriminants(x, y, test, shrinkage):
     """x.S^-1 m_k - 1/2 m_k.S^-1 m_k with S (1 - a) W + a tr(W)/f I, W by the rows (THEORY 9)."""
     classes = sorted(set(y))
     means = torch.stack([sum(r for r, k in zip(x, y) if k == c) / y.count(c) for c in classes])
-    within = sum(torch.outer(r - means[k], r - means[k]) for r, k in zip(x, y)) / (len(y) - len(classes))
+    within = sum(torch.outer(r - means[k], r - means[k]) for r, k in zip(x, y)) / (
+        len(y) - len(classes)
+    )
     f = x.shape[1]
     eye = torch.eye(f).to(x)
     s = (1 - shrinkage) * within + (shrinkage + 1e-6) * within.trace() / f * eye
@@ -97,7 +103,9 @@ def ridge_rows(z, targets, strength):
     """Least squares with a row more a feature."""
     eye = strength**0.5 * torch.eye(z.shape[1]).to(z)
     rows = torch.cat([z, eye])
-    return torch.linalg.lstsq(rows, torch.cat([targets, torch.zeros(len(eye), targets.shape[1]).to(z)])).solution
+    return torch.linalg.lstsq(
+        rows, torch.cat([targets, torch.zeros(len(eye), targets.shape[1]).to(z)])
+    ).solution
 
 
 def contrasted(z, decision):
@@ -124,11 +132,16 @@ def published_fecam(x, y, test, gamma1, gamma2, tukey):
         for _ in range(2):
             v1 = math.fsum(c[i][i] for i in range(f)) / f
             v2 = math.fsum(c[i][j] for i in range(f) for j in range(f) if i != j) / (f * (f - 1))
-            c = [[c[i][j] + (gamma1 * v1 if i == j else gamma2 * v2) for j in range(f)] for i in range(f)]
+            c = [
+                [c[i][j] + (gamma1 * v1 if i == j else gamma2 * v2) for j in range(f)]
+                for i in range(f)
+            ]
         c = [[c[i][j] / math.sqrt(c[i][i] * c[j][j]) for j in range(f)] for i in range(f)]
         inverse = torch.linalg.pinv(torch.tensor(c, dtype=torch.float64))
         centre = unit(power([math.fsum(r[i] for r in mine) / len(mine) for i in range(f)]))
         for row, distances in zip(test, out):
-            gap = torch.tensor([a - b for a, b in zip(unit(power(row)), centre)], dtype=torch.float64)
+            gap = torch.tensor(
+                [a - b for a, b in zip(unit(power(row)), centre)], dtype=torch.float64
+            )
             distances.append(float(gap @ inverse @ gap))
     return out

@@ -1,4 +1,4 @@
-"""One real step of a recipe, watched: what the terms saw, what they said, and the loss that was minimised."""
+"""One real step of a recipe, watched: what the terms saw and said, and the loss that was minimised."""
 
 from dataclasses import dataclass
 from unittest import mock

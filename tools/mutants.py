@@ -3,9 +3,11 @@
 python tools/mutants.py [--rooms loss,anchor,readout,recipes] [--files src/holdfast/loss/uniform.py]
     [--sample 20] [--seed 0] [--results .mutants.jsonl] [--list]
 
-A file is mutated in a copy of the package, never in place: arithmetic operators swapped, comparisons replaced,
+A file is mutated in a copy of the package, never in place: arithmetic operators swapped, comparisons
+replaced,
 numbers and truth values changed, a keyword argument dropped, two arguments swapped. The tests are those of
-the file's room with its name, and the room's wiring; the whole room's where there is none of that name. What was
+the file's room with its name, and the room's wiring; the whole room's where there is none of that name.
+What was
 tried stands in the results with the file's hash, so that a run goes on where another stopped. Survivors are
 printed; some change nothing that can be seen (a constant beside a clamp), and are to be judged by eye.
 """
@@ -32,7 +34,8 @@ ROOMS = ("loss", "anchor", "readout", "recipes")
 SECONDS = 600  # of the tests of one mutant; one that hangs is dead
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, 
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 
@@ -83,7 +86,10 @@ def changes(node: ast.AST) -> Iterator[tuple[str, object]]:
         for place in range(len(node.args) - 1):
             a, b = node.args[place : place + 2]
             if ast.dump(a) != ast.dump(b) and not any(isinstance(v, ast.Starred) for v in (a, b)):
-                yield f"arguments {place + 1} and {place + 2} swapped", lambda n, place=place: swap(n, place)
+                yield (
+                    f"arguments {place + 1} and {place + 2} swapped",
+                    lambda n, place=place: swap(n, place),
+                )
 
 
 def swap(call: ast.Call, place: int) -> None:
@@ -100,7 +106,8 @@ def mutants(path: Path) -> Iterator[tuple[str, str]]:
             twin = next(n for i, n in enumerate(nodes(other)) if i == number)
             before = shown(twin)
             list(changes(twin))[which][1](twin)  # type: ignore[operator]
-            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}"
+            at = f"{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}"
+            place = f"{path.relative_to(ROOT)}:{at}"
             yield f"{place} {words}: {before}", ast.unparse(ast.fix_missing_locations(other))
 
 
@@ -128,7 +135,10 @@ def passes(files: list[str], package: Path) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    """Try what was asked for; 1 where a mutant lives."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rooms", default=",".join(ROOMS))
     parser.add_argument("--files", default="")
     parser.add_argument("--sample", type=int, default=0)
@@ -156,7 +166,10 @@ def main() -> int:
 
 
 def judged(
-    every: list[tuple[Path, str, str]], tried: dict[tuple[str, str], bool], results: Path, folder: Path
+    every: list[tuple[Path, str, str]],
+    tried: dict[tuple[str, str], bool],
+    results: Path,
+    folder: Path,
 ) -> list[str]:
     """Those that live; each one that was not tried before is, and noted."""
     shutil.copytree(SOURCE, folder / "holdfast", ignore=shutil.ignore_patterns("__pycache__"))
@@ -169,12 +182,16 @@ def judged(
             if path not in sound:
                 sound[path] = passes(files, folder)
                 if not sound[path]:
-                    raise SystemExit(f"{', '.join(files)} fail without any mutation: mend them first.")
+                    raise SystemExit(
+                        f"{', '.join(files)} fail without any mutation: mend them first."
+                    )
             target.write_text(source)
             tried[key] = passes(files, folder)
             shutil.copy(path, target)
             with results.open("a") as file:
-                file.write(json.dumps({"mutant": words, "hash": key[1], "alive": tried[key]}) + "\n")
+                file.write(
+                    json.dumps({"mutant": words, "hash": key[1], "alive": tried[key]}) + "\n"
+                )
             print("lives" if tried[key] else "dies ", words, flush=True)
         if tried[key]:
             alive.append(words)

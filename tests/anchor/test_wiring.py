@@ -1,4 +1,4 @@
-"""Anchors as a step computes them, against twins fed with what the step's terms saw (sections 4, 6 and 7)."""
+"""Anchors as a step computes them, against twins fed with what its terms saw (sections 4, 6, 7)."""
 
 import math
 
@@ -23,7 +23,7 @@ HSD = {"now": 0.3, "past": 0.15, "prototype_now": 0.45, "prototype_past": 0.25}
 @pytest.mark.parametrize("T", [0.7, 3.0])
 def test_distillation_has_its_temperature_squared_and_its_norm(name, curvature, T):
     wired = wire("lwf", T=T, divergence=name, weight=0.7)
-    out, past, y, _ = wired.batch
+    out, past, _, _ = wired.batch
     old = [[row[c] for c in (0, 1)] for row in rows(past.logits)]
     now = [[row[c] for c in (0, 1)] for row in rows(out.logits)]
     twin = reference.distillation(old, now, T, name, curvature)

@@ -47,7 +47,9 @@ def test_average_over_rows_differs_where_rows_are_not_new():
     z = rows(out.embedding)
     for average in ("anchors", "rows"):
         term = SupCon(0.3, 1.7, average)
-        assert close(float(term.value(part, step).detach()), reference.sup_con(z, y, 0.3, new, 1.7, average))
+        assert close(
+            float(term.value(part, step).detach()), reference.sup_con(z, y, 0.3, new, 1.7, average)
+        )
         frame = build_frame("fixed", len(z[0]), 6)
         term = FocalCollapse(frame, 0.3, 2.0, average=average, scale=1.7)
         twin = reference.focal_collapse(

@@ -1,4 +1,4 @@
-"""FeCAM as published: unit rows, the power of the mean, two shrinkages, no pooling; and its older states."""
+"""FeCAM as published: unit rows, the power of the mean, two shrinkages; and its older states."""
 
 import math
 
@@ -12,7 +12,9 @@ from holdfast.readout import FeCAM, build_readout
 from reference_readouts import published_fecam
 
 
-@pytest.mark.parametrize("gamma1, gamma2, tukey", [(1.0, 1.0, 0.5), (0.3, 0.1, 0.7), (0.6, 0.0, 2.0)])
+@pytest.mark.parametrize(
+    "gamma1, gamma2, tukey", [(1.0, 1.0, 0.5), (0.3, 0.1, 0.7), (0.6, 0.0, 2.0)]
+)
 def test_it_is_what_the_published_code_computes(fitted, gamma1, gamma2, tukey):
     (x, y), (test, _) = clouds(EVEN), clouds((2,) * 4, seed=1)
     x, test = x.abs(), test.abs()  # as features after a ReLU

@@ -1,4 +1,4 @@
-"""The loss that a recipe minimises is the weighted sum of its terms: each parameter away from its default."""
+"""The loss of a recipe is the weighted sum of its terms, with no parameter at its default."""
 
 import pytest
 

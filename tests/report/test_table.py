@@ -189,9 +189,7 @@ def test_drift_and_calibration_of_the_reported_readout_are_a_line_each():
 
 def test_forecasts_that_never_were_are_not_shown():
     result = made()
-    reading = replace(
-        result.readings["prototype"], drift_residuals=[0.123], drift_forecasts=[None]
-    )
+    reading = replace(result.readings["prototype"], drift_residuals=[0.123], drift_forecasts=[None])
     result.readings = {"prototype": reading}
     assert "drift residual 0.12" in shown(result) and "forecast" not in shown(result)
 

@@ -8,6 +8,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.statistics.drift import FEWEST, FITS, fit_drift
 from statistics_clouds import WIDE, past, turn
 
+
 @pytest.mark.parametrize("by", FITS)
 def test_a_network_that_stood_still_maps_by_the_identity(by):
     x = past()

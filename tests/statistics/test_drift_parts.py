@@ -1,4 +1,4 @@
-"""Drift maps beyond the ridge: the Sylvester form, blends, row spaces, networks, and forecasts (section 9)."""
+"""Drift maps beyond the ridge: Sylvester, blends, row spaces, networks; and forecasts (section 9)."""
 
 import pytest
 import torch
@@ -39,7 +39,9 @@ def test_where_the_new_features_spread_alike_the_metric_changes_nothing():
     ridge, sylvester = (FITS[name][0](x, moved)(0.3) for name in ("ridge", "sylvester"))
     assert_close(sylvester.linear, ridge.linear)
     bent = past()
-    assert not torch.allclose(*(FITS[n][0](bent, noise(bent))(0.3).linear for n in ("ridge", "sylvester")))
+    assert not torch.allclose(
+        *(FITS[n][0](bent, noise(bent))(0.3).linear for n in ("ridge", "sylvester"))
+    )
 
 
 # the blend
@@ -100,7 +102,9 @@ def test_row_spaces_need_a_scatter_of_each_class():
         build_readout("gaussian:drift=ridge+energy")
     assert build_readout("class-gaussian:drift=ridge+energy=0.9").tracker.rule.energy == 0.9
     with pytest.raises(ConfigError, match="use structure=full"):
-        statistics_of(past(9), torch.zeros(9).long(), "shared").moved(RowSpaceMap(linear_map(), 0.9))
+        statistics_of(past(9), torch.zeros(9).long(), "shared").moved(
+            RowSpaceMap(linear_map(), 0.9)
+        )
 
 
 # networks and draws
@@ -259,7 +263,15 @@ def test_a_text_that_is_no_map_is_refused(text, words):
         DriftRule.of(text)
 
 
-READERS = ("gaussian", "class-gaussian", "ridge", "mean", "pseudo-head", "select", "random-ridge:width=9")
+READERS = (
+    "gaussian",
+    "class-gaussian",
+    "ridge",
+    "mean",
+    "pseudo-head",
+    "select",
+    "random-ridge:width=9",
+)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -15,8 +15,8 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import solve_positive
 from holdfast.loss.checks import require_option
 from holdfast.readout.decision import Decision
+from holdfast.readout.lift import lift_width
 from holdfast.readout.readout import Space, register
-from holdfast.readout.ridge import lift_width
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import SharedCovariance
@@ -106,9 +106,12 @@ class ContrastiveProjection(Streaming):
     """Unit rows, lifted, are regressed on targets drawn apart; a ridge of one-hots reads the answers.
 
     Targets: with C = (m - mean m) S^-1/2 = U s V^T, t = U (s + 1) V^T S^-1/2 + mean m at length 1, as the
-    public code has it (``again``: it whitens twice); ``inverse`` takes S^1/2 in its place, back to the rows'
-    own space. theta = (sum z^T z + strength I)^-1 sum_k n_k z_k^T t_k; then a ridge of one-hots on gelu(o R'),
-    fitted to draws from N(m_k, S). The network stands still: no drift map is fitted. Stored are K (1 + f + H M)
+    public code has it (``again``: it whitens twice); ``inverse`` takes S^1/2 in its place, back to the
+    rows'
+    own space. theta = (sum z^T z + strength I)^-1 sum_k n_k z_k^T t_k; then a ridge of one-hots on
+    gelu(o R'),
+    fitted to draws from N(m_k, S). The network stands still: no drift map is fitted. Stored are K (1 + f
+    + H M)
     + (f + H M)^2 numbers, the second moments of rows and lifts together.
 
     Args:
@@ -124,7 +127,8 @@ class ContrastiveProjection(Streaming):
     Raises:
         ConfigError: for a number that is too small, or other targets.
 
-    Source: AnaCP (Momeni et al., 2025), with one lift in place of three, and a shrunk S; docs/theory.md, section 9
+    Source: AnaCP (Momeni et al., 2025), with one lift in place of three, and a shrunk S; docs/theory.md,
+    section 9
     """
 
     label = "anacp"
@@ -173,10 +177,9 @@ class ContrastiveProjection(Streaming):
         targets = drawn_apart(mean[:, :f], covariance, self.targets, self.push)
         products = (statistics.count[met, None] * mean[:, f:]).T @ targets
         m = (statistics.mean.shape[1] - f) // self.lifts
-        theta = torch.stack([
-            regression(gram[h * m : (h + 1) * m, h * m : (h + 1) * m], products[h * m : (h + 1) * m], self.strength)
-            for h in range(self.lifts)
-        ])  # fmt: skip
+        pieces = [slice(h * m, (h + 1) * m) for h in range(self.lifts)]
+        solved = [regression(gram[p, p], products[p], self.strength) for p in pieces]
+        theta = torch.stack(solved)
         return self._second(rows, met, covariance, theta)
 
     def _second(
@@ -232,6 +235,8 @@ def drawn_apart(
     values, vectors = torch.linalg.eigh(covariance)
     root = lambda power: (vectors * values.clamp_min(1e-12) ** power) @ vectors.T
     u, s, v = torch.linalg.svd((means - middle) @ root(-0.5), full_matrices=False)
-    s = torch.where(s > 1e-9 * s.max(), s + push, s)  # K means about their mean span K - 1 directions
+    s = torch.where(
+        s > 1e-9 * s.max(), s + push, s
+    )  # K means about their mean span K - 1 directions
     apart = (u * s) @ v @ root(-0.5 if targets == "again" else 0.5)
     return functional.normalize(apart + middle, dim=1)

@@ -91,10 +91,14 @@ class UnitQuadratic(Decision):
 class FeCAM(ClassGaussian):
     """argmin_k of a Mahalanobis distance between unit rows, as published: for frozen networks.
 
-    u(x) = x^tukey at length 1, signs kept; the distance of u(x) to u(m_k), m_k the mean of the plain rows, by the
-    covariance of x^tukey in class k, shrunk *twice* (the shares are of the matrix shrunk once) and then scaled
-    to a correlation. No class is pooled with others and no drift is followed: in the public code the network
-    stands still after its first task, on which alone it decides by the nearest mean in place of this. Where a
+    u(x) = x^tukey at length 1, signs kept; the distance of u(x) to u(m_k), m_k the mean of the plain
+    rows, by the
+    covariance of x^tukey in class k, shrunk *twice* (the shares are of the matrix shrunk once) and then
+    scaled
+    to a correlation. No class is pooled with others and no drift is followed: in the public code the
+    network
+    stands still after its first task, on which alone it decides by the nearest mean in place of this.
+    Where a
     network moves, `class-correlation` is made for it. Stored are K (1 + 2 f + f^2) + 202 numbers.
 
     A state of earlier versions, where this name meant `class-correlation`, stays what it was.

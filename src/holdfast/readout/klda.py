@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.readout.gaussian import SharedGaussian, solve_gaussian
 from holdfast.readout.held_out import HeldOut
-from holdfast.readout.lift import FourierFeatures
+from holdfast.readout.lift import FourierFeatures, lift_width
 from holdfast.readout.readout import FitContext, Space, register
-from holdfast.readout.ridge import lift_width
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import SharedCovariance
 
@@ -27,8 +26,9 @@ kernel_features = lru_cache(maxsize=4)(FourierFeatures)
 
 @register("klda")
 class KernelGaussian(SharedGaussian):
-    """`gaussian` among M Fourier features: E phi(x).phi(y) = exp(-s ||x - y||^2), on a network that stands still.
+    """`gaussian` among M Fourier features, on a network that stands still.
 
+    E phi(x).phi(y) = exp(-s ||x - y||^2) with
     s = c / (median squared distance of rows), c in {2^-4 .. 2^4} chosen when the first task ends: the one
     with which most rows held out are right, on a lift of at most 512 features. It stays, for statistics of
     one lift cannot become those of another. No drift map is fitted: with M features none could be. Stored
@@ -112,7 +112,9 @@ class KernelGaussian(SharedGaussian):
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""
         state = super().get_extra_state()
-        return state | {"kernel": torch.tensor(self.chosen, dtype=torch.float64)} if state else state
+        return (
+            state | {"kernel": torch.tensor(self.chosen, dtype=torch.float64)} if state else state
+        )
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over what was learned."""

@@ -11,11 +11,38 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.core.errors import unknown
-from holdfast.readout.ridge import random_features
 
 LiftName = Literal["none", "random", "klda"]
 LIFTS: tuple[LiftName, ...] = get_args(LiftName)
 TIMES = 4  # lifted features, as a multiple of the features
+
+
+class RandomFeatures(nn.Module):
+    """relu(x R / sqrt f), with R (f, M) standard normal from a seed: it knows no data."""
+
+    weight: Tensor
+
+    def __init__(self, width: int, count: int, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.randn((width, count), generator=generator, dtype=torch.float64)
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+        """(N, f) to (N, M)."""
+        return nn.functional.relu(x @ self.weight.to(x) / x.shape[1] ** 0.5)
+
+
+def lift_width(width: int) -> int:
+    """M of a lift of f features: at least 4 f, and 2048 unless that is more than 16 f.
+
+    >>> lift_width(12), lift_width(128), lift_width(1000)
+    (192, 2048, 4000)
+    """
+    return max(4 * width, min(2048, 16 * width))
+
+
+random_features = cache(RandomFeatures)  # made once for a width, a count and a seed
 
 
 class FourierFeatures(nn.Module):

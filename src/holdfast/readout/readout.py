@@ -160,7 +160,7 @@ register = READOUTS.register
 
 
 def build_readout(text: str, frame: Frame | None = None) -> Readout:
-    """A readout from a text such as ``gaussian``, ``gaussian:embedding`` or ``fecam:tukey=1:drift=none``.
+    """A readout from a text such as ``gaussian``, ``gaussian:embedding`` or ``gaussian:drift=ridge+blend``.
 
     It carries the text as its name.
 

@@ -87,7 +87,8 @@ class ClassCovariance(Covariance):
         gamma2: shrinkage of the rest, at most gamma1.
         pool: how many examples S counts for.
         normalise: whether the result is scaled to a correlation.
-        twice: whether the shrunk matrix is shrunk again, by its own v1 and v2, as in FeCAM's code; v2 is then
+        twice: whether the shrunk matrix is shrunk again, by its own v1 and v2, as in FeCAM's code; v2 is
+        then
             the mean of the entries that are not 0.
 
     Raises:

@@ -80,7 +80,9 @@ class DriftRule:
             if name not in PARTS:
                 raise unknown("part of a drift map", name, PARTS)
             if name in settings or by == "none":
-                raise ConfigError(f"drift={text}: '{name}' has no map left to change: give it once.")
+                raise ConfigError(
+                    f"drift={text}: '{name}' has no map left to change: give it once."
+                )
             settings[name] = _number(value, text) if value else PARTS[name]
         if settings.get("energy", 1.0) > 1:
             raise ConfigError(f"drift={text}: energy is a share of a trace, at most 1.")
@@ -101,14 +103,18 @@ class DriftRule:
     ) -> Drift:
         """The map of these inputs, see `fit_drift` (ConfigError for ``none``)."""
         if self.by == "none":
-            raise ConfigError("drift=none leaves statistics where they are: there is no map to fit.")
+            raise ConfigError(
+                "drift=none leaves statistics where they are: there is no map to fit."
+            )
         drift = self._chosen(past, now, y)
         if self.energy is not None:
             assert isinstance(drift, DriftMap)
             drift = RowSpaceMap(drift, self.energy, drift.residual, drift.forecast)
         return drift
 
-    def maker(self, past: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]) -> Callable[..., Drift]:
+    def maker(
+        self, past: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]
+    ) -> Callable[..., Drift]:
         """The map of these inputs with a setting, before any cut."""
         fit = FITS[self.by][0](past, moved)
         if self.blend is None:
@@ -171,14 +177,19 @@ def fit_drift(
     Raises:
         ConfigError: for an unknown name.
 
-    Source: linear drift compensation (LDC, DPCR), semantic drift compensation (SDC), SLDC's blend, AdaGauss;
+    Source: linear drift compensation (LDC, DPCR), semantic drift compensation (SDC), SLDC's blend,
+    AdaGauss;
         docs/theory.md, section 9
     """
     return DriftRule.of(by).fit(past, now, y)
 
 
 def class_forecast(
-    past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], y: Int[Tensor, " n"], make: Fit, setting: Any
+    past: Float[Tensor, "n f"],
+    now: Float[Tensor, "n f"],
+    y: Int[Tensor, " n"],
+    make: Fit,
+    setting: Any,
 ) -> float | None:
     """How a map of some classes does on others: the share of their movement that it leaves, squared.
 

@@ -59,12 +59,12 @@ def sylvester(x: Tensor, moved: Tensor) -> Callable[[float], DriftMap]:
     spread = spread / spread.mean().clamp_min(1e-12)
     products = basis.products @ directions
 
-    def held(strength: float) -> DriftMap:
+    def mapped(strength: float) -> DriftMap:
         back = (strength * basis.scale * spread).clamp_min(1e-9 * basis.scale)
         b = basis.vectors @ (products / (basis.values[:, None] + back)) @ directions.T
         return DriftMap(b, basis.centre, basis.shift)
 
-    return held
+    return mapped
 
 
 def low_rank(x: Tensor, moved: Tensor) -> Callable[[tuple[int, float]], DriftMap]:

@@ -27,7 +27,8 @@ BLOCK = 8  # classes whose draws are held at once
 class NetworkMap(Drift):
     """x -> linear(x) + share (gelu((x - centre) / size U + c) V + d): what is not linear is added.
 
-    A class goes with `draws` draws from its Gaussian, whose mean and scatter are taken on the other side. The
+    A class goes with `draws` draws from its Gaussian, whose mean and scatter are taken on the other
+    side. The
     draws have mean 0 and covariance I exactly, so that where V = 0 and d = 0 the statistics go as by the
     linear map alone.
 
@@ -137,7 +138,9 @@ def network(x: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]) -> Callable[[i
         assert steps >= done, "numbers of steps are asked in their order"
         with torch.enable_grad():
             for _ in range(done, steps):
-                rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=generator).to(x.device)
+                rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=generator).to(
+                    x.device
+                )
                 search.zero_grad()
                 ((bent(inputs[rows], tuple(weights)) - left[rows]) ** 2).mean().backward()
                 search.step()

@@ -166,7 +166,9 @@ class TailScatter(FullScatter):
 
     def moved(self, a: Tensor) -> TailScatter:
         """Refused (ConfigError): a map of all columns mixes them with those that have no scatter."""
-        raise ConfigError("structure=tail keeps the scatter of some columns, which no map can move.")
+        raise ConfigError(
+            "structure=tail keeps the scatter of some columns, which no map can move."
+        )
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,8 @@ def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
     """The scatter of no class, for rows of a width.
 
     Args:
-        kind: ``none``, ``shared``, ``full``, ``tail`` (full, of the second half of the columns), ``diagonal``,
+        kind: ``none``, ``shared``, ``full``, ``tail`` (full, of the second half of the columns),
+        ``diagonal``,
             ``low_rank`` or ``factor``.
         width: f.
         rank: r of a ``low_rank`` scatter.
