@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from holdfast.cli import main
+from holdfast.compare.runs import cells_of
 from holdfast.loss import FocalCollapse
 from holdfast.recipes import RECIPES
 from holdfast.recipes.presets import PAPER, PRESETS, find_preset
@@ -206,6 +207,17 @@ def test_also_reads_the_same_network_under_its_own_protocol(tmp_path):
         "gaussian": "strict",
         "prototype": "strict",
     }
+    stored = {n: r["stored"] for n, r in left["readouts"].items()}
+    assert {n: s["images"] for n, s in stored.items()} == {
+        "probe": 20,
+        "gaussian": 0,
+        "prototype": 0,
+    }
+    run = {n: left["memory"][n] for n in ("images", "floats", "bytes")}
+    assert run.items() <= stored["probe"].items()
+    assert stored["gaussian"]["floats"] > stored["prototype"]["floats"]
+    (cell,) = cells_of(tmp_path, left, "gaussian")
+    assert cell.stored == {k: float(v) for k, v in stored["gaussian"].items() if k != "past_floats"}
 
 
 def test_settings_of_readouts_and_what_to_believe_are_in_the_result(tmp_path):

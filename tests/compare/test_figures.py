@@ -91,6 +91,21 @@ def test_belief_is_of_the_end_and_the_unknown_of_every_task_before_it(tmp_path):
     assert all(math.isnan(figures_of(older)[name]) for name in (*TRUST, "auroc"))
 
 
+def test_what_is_stored_is_that_of_the_readout(tmp_path):
+    data = result()
+    reading = data["readouts"]["head"]
+    data["readouts"]["mean"] = reading | {"protocol": "strict"}
+    data["memory"] |= {"images": 200, "bytes": 500}
+    (older,) = cells_of(tmp_path, data, "mean")
+    assert older.stored["images"] == 0 and math.isnan(older.stored["bytes"])
+    (reported,) = cells_of(tmp_path, data, "head")
+    assert reported.stored["images"] == 200 and reported.stored["bytes"] == 500
+    own = {"images": 0, "floats": 7, "bytes": 28, "past_floats": 3, "past_bytes": 12}
+    data["readouts"]["mean"] |= {"stored": own}
+    (cell,) = cells_of(tmp_path, data, "mean")
+    assert cell.stored == {"images": 0, "floats": 7, "bytes": 28, "past_bytes": 12}
+
+
 def test_they_are_columns_where_a_run_has_them_and_can_be_compared(tmp_path, capsys):
     for seed in range(2):
         write(tmp_path / f"f{seed}", result("finetune", seed))

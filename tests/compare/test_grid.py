@@ -19,6 +19,7 @@ from holdfast.compare import Grid, run_grid
 from holdfast.compare.sweep import Sweep, is_complete
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError, StoreError
+from holdfast.diagnose.report import read_diagnosis
 from holdfast.recipes.presets import find_preset
 from holdfast.store.lock import locked
 
@@ -70,6 +71,17 @@ def figures(folder):
     data = json.loads((folder / "result.json").read_text())
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return data["readouts"], [(one["task"], one["epoch"], one["loss"]) for one in lines]
+
+
+def test_a_diagnosed_grid_has_the_same_runs_and_what_was_seen_in_each(plugin, tmp_path):
+    one = {"recipes": ["lwf"], "tasks": 2}
+    for name, diagnose in (("plain", False), ("seen", True)):
+        sweep = run_grid(grid(**one, diagnose=diagnose), tmp_path / name, workers=1)
+        assert not sweep.failed
+    (plain,), (seen,) = ((tmp_path / n / "runs").iterdir() for n in ("plain", "seen"))
+    assert plain.name == seen.name and figures(plain) == figures(seen)
+    assert not (plain / "diagnostics.json").exists()
+    assert [task.task for task in read_diagnosis(seen).tasks] == [0, 1]
 
 
 def test_a_grid_is_every_combination_named_by_its_hash(plugin):

@@ -47,7 +47,8 @@ class GridOptions:
         pairs: so many blocks whose seed and order vary together, in place of seeds and orders: the
             surest mean for as many runs.
         set: values of a parameter, as fnc2.gamma=0,1,4, or of a setting of all recipes, as epochs=10;
-            may be repeated. Every combination is run.
+            may be repeated. Every combination is run. A value with commas goes into brackets:
+            "also=(head,gaussian)".
         tuned: file that holdfast tune left: parameters of the recipe of its name; may be repeated.
         preset: where settings come from: quick, desk, paper, or auto by the inputs' size.
         tasks: how many; 0 takes the preset's.
@@ -62,6 +63,8 @@ class GridOptions:
             this grid.
         baseline: of the table: the method with which all are compared.
         across: what may differ within one table: protocol, backbone.
+        diagnose: look into every run after each task, as holdfast run --diagnose does; holdfast report
+            shows what was seen. A run that was complete before stays as it is.
         quiet: print nothing but errors and the table.
     """
 
@@ -84,6 +87,7 @@ class GridOptions:
     address: Text = None
     baseline: Text = None
     across: Text = None
+    diagnose: bool = False
     quiet: bool = False
 
 
@@ -94,7 +98,7 @@ def grid_command(arguments: list[str], console: Console) -> int:
     grid = Grid(
         listed(options.recipes), listed(options.streams), options.seeds, options.orders,
         options.pairs, settings_of(options.set), tuned, options.preset, options.tasks,
-        options.per_class, options.test_per_class, options.validation,
+        options.per_class, options.test_per_class, options.validation, diagnose=options.diagnose,
     )  # fmt: skip
     with Shown(console, options.quiet) as watch:
         try:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from holdfast.compare.across import Figures, across_streams
+from holdfast.compare.cell import Cell
 from holdfast.compare.contrast import MARGIN, Contrast, contrasted, over_blocks
 from holdfast.compare.figures import FIGURES, Variant, Weighting, figures_of
 from holdfast.compare.groups import Group, Lane, grouped, why_apart
 from holdfast.compare.mixed import Mixed
 from holdfast.compare.paired import Estimate, holm
-from holdfast.compare.runs import Cell
 from holdfast.core.errors import ConfigError, unknown
 
 

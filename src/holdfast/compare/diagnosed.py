@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from holdfast.compare.cell import Cell
 from holdfast.compare.comparison import Table
 from holdfast.compare.diagnosis import After, Diagnosis, read_diagnosis
 from holdfast.compare.embedding import embedding_chart
-from holdfast.compare.runs import Cell
 from holdfast.compare.shown import NONE
 from holdfast.core.errors import StoreError
 from holdfast.report.markup import more, percent, safe, table

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from holdfast.compare.runs import Cell
+from holdfast.compare.cell import Cell
 
 Weighting = Literal["mean_images", "mean_tasks"]
 Variant = Literal["max_before", "max_all", "first"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast.compare.runs import Cell
+from holdfast.compare.cell import Cell
 from holdfast.core.errors import ConfigError, unknown
 
 PLACES = ("data", "split", "backbone", "protocol")

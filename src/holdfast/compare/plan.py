@@ -40,6 +40,7 @@ class Job:
         key: the hash of its whole setup, method and data.
         name: of its folder.
         tuning: by how many trials its parameters were chosen, and how; empty where nobody says.
+        diagnose: whether it is looked into after each task, which changes nothing of it.
     """
 
     recipe: str
@@ -51,6 +52,7 @@ class Job:
     key: str = ""
     name: str = ""
     tuning: Mapping[str, Any] = field(default_factory=dict)
+    diagnose: bool = False
 
     def blueprint(self, stream: Stream, preset: Preset) -> Blueprint:
         """What it is made from (ConfigError)."""
@@ -79,6 +81,8 @@ class Grid:
         preset: by name.
         tasks, per_class, test_per_class, validation, scenario: as in ``holdfast run``, which takes
             the preset's numbers where none are given.
+        diagnose: whether each run is looked into after each task (docs/diagnose.md); no key depends on
+            it, and runs that were complete before stay as they are.
 
     Raises:
         ConfigError: for no recipe or stream, or numbers that are too small.
@@ -97,6 +101,7 @@ class Grid:
     test_per_class: int | None = None
     validation: float = 0.0
     scenario: str = "class"
+    diagnose: bool = False
 
     def __post_init__(self):
         for name in ("recipes", "streams"):
@@ -186,7 +191,7 @@ class Grid:
                 tuning = {"trials": chosen.trials, "protocol": chosen.protocol} if chosen else {}
                 for seed in (seed for seed, number in self.blocks if number == order):
                     job = Job(entry.name, full, settings, preset.name, data, seed, tuning=tuning)
-                    yield keyed(job, stream, preset, mark)
+                    yield keyed(replace(job, diagnose=self.diagnose), stream, preset, mark)
 
 
 def keyed(job: Job, stream: Stream, preset: Preset, mark: str) -> Job:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from holdfast.compare.cell import Cell
 from holdfast.compare.comparison import Row, compare
 from holdfast.compare.figures import FIGURES, figures_of
-from holdfast.compare.runs import Cell
 from holdfast.compare.shown import amount, figure, number, with_interval
 from holdfast.core.errors import ConfigError
 from holdfast.report.card import Card, CardFigure

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from holdfast.compare.cell import Cell
 from holdfast.compare.charts import Line, lines_chart
 from holdfast.compare.diagnosed import diagnosis_panel
 from holdfast.compare.figures import Variant, Weighting, figures_of
-from holdfast.compare.runs import Cell
 from holdfast.compare.shown import NONE, amount, number
 from holdfast.report.markup import more, pairs, safe, table
 from holdfast.report.svg import figure, write

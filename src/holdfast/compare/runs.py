@@ -6,71 +6,17 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from holdfast.compare.cell import Cell
 from holdfast.core.errors import ConfigError, StoreError
 
 FORMAT = 2  # of result.json, the newest that is understood
 LARGEST = 64 * 2**20  # bytes of one result.json
 REPORTED, ALL = "reported", "all"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run as one readout saw it.
-
-    Attributes:
-        path: of its folder.
-        recipe, readout, protocol: by name; the protocol is that of the readout.
-        seed: of weights, batches and views.
-        order: what tells its order of the classes from another.
-        order_name: how a person would call that order.
-        place: what a comparison needs alike: ``data``, ``split``, ``backbone`` and ``protocol``.
-        method: every setting by its path, without seed, order and machine: equal for runs of one row.
-        parameters: the settings that a person would name.
-        class_il, task_il, right_task: (T, T) by task learned and task tested, nan above the diagonal;
-            the last is None where the run did not write it.
-        sizes: (T,) test rows of each task.
-        stored: images, floats and bytes kept at the end; ``past_bytes`` are of a kept network.
-        seconds: of learning.
-        by_task: after each task, figures of its probabilities and of classes that had not come; empty
-            where the run did not write them.
-        classes: of each task of a class-incremental stream; a class that comes again is in several.
-        trials: with how many it was tuned; None where nothing says.
-        data: the whole of result.json.
-    """
-
-    path: Path
-    recipe: str
-    readout: str
-    protocol: str
-    seed: int
-    order: str
-    order_name: str
-    place: Mapping[str, str]
-    method: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    class_il: Float[np.ndarray, "t t"]
-    task_il: Float[np.ndarray, "t t"]
-    right_task: Float[np.ndarray, "t t"] | None
-    sizes: Float[np.ndarray, " t"]
-    stored: Mapping[str, float]
-    seconds: float
-    calibration_error: float | None
-    by_task: Sequence[Mapping[str, float | None]]
-    classes: Sequence[frozenset[int]]
-    trials: int | None
-    data: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def block(self) -> tuple[int, str]:
-        """What it shares with a run of another method: the seed and the order."""
-        return self.seed, self.order
 
 
 def read_runs(paths: Sequence[Path | str], readout: str = REPORTED) -> tuple[list[Cell], list[str]]:
@@ -155,8 +101,6 @@ def _cell(path: Path, data: Mapping[str, Any], readout: str) -> Cell:
         name: _matrix(reading[name]["matrix"], path, name) for name in ("class_il", "task_il")
     }
     share = reading.get("right_task")
-    stored = {name: float(data["memory"][name]) for name in ("images", "floats", "bytes")}
-    stored["past_bytes"] = float(data["memory"]["past_network"]["bytes"])
     training = {name: dict(setup[name]) for name in ("training", "network")}
     method = {
         "method": config["method"], **training, "augment": setup["augment"],
@@ -168,11 +112,25 @@ def _cell(path: Path, data: Mapping[str, Any], readout: str) -> Cell:
         order, name, _place(data, reading), method, _parameters(config),
         matrices["class_il"], matrices["task_il"],
         None if share is None else _matrix(share, path, "right_task"),
-        np.asarray(reading["class_il"]["sizes"], float), stored, float(data["seconds"]),
+        np.asarray(reading["class_il"]["sizes"], float), _stored(data, readout), float(data["seconds"]),
         reading.get("calibration_error"), _by_task(reading),
         [frozenset(task) for task in about["tasks"]] if about["scenario"] == "class" else (),
         config.get("tuning", {}).get("trials"), data,
     )  # fmt: skip
+
+
+def _stored(data: Mapping[str, Any], readout: str) -> dict[str, float]:
+    """What a readout needs of the past; older versions wrote it for the reported one alone."""
+    reading, memory = data["readouts"][readout], data["memory"]
+    names = ("images", "floats", "bytes", "past_bytes")
+    if reading.get("stored"):
+        return {name: float(reading["stored"][name]) for name in names}
+    of_run = memory | {"past_bytes": memory["past_network"]["bytes"]}
+    stored = {name: float(of_run[name]) for name in names}
+    if readout != data["readout"]:
+        stored |= {"floats": math.nan, "bytes": math.nan}
+        stored["images"] = 0.0 if reading["protocol"] == "strict" else stored["images"]
+    return stored
 
 
 def _by_task(reading: Mapping[str, Any]) -> list[dict[str, float | None]]:

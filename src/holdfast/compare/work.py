@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holdfast.compare.arrival import Data
 from holdfast.compare.plan import Job
@@ -17,6 +18,9 @@ from holdfast.store.folder import RunFolder
 from holdfast.stream import Source
 from holdfast.train.events import Epoch, TaskDone
 from holdfast.train.runner import Run
+
+if TYPE_CHECKING:
+    from holdfast.diagnose.diagnoser import Diagnoser
 
 Share = Callable[[float], object]  # is told how much of a run is done, from 0 to 1
 PAUSE = 0.5  # seconds between two words of a run on how far it is
@@ -73,14 +77,23 @@ def carry_out(job: Job, root: Path, share: Share) -> Outcome:
     training, tasks = work.continual.setup.training, len(work.stream)
     ends = [sum(training.epochs_of(t) for t in range(n)) for n in range(tasks + 1)]
     if not folder.complete:
+        look = _diagnoser(work, folder) if job.diagnose else None
         for event in work.events():
             folder(event)
+            if look is not None:
+                look(work, event)
             if isinstance(event, Epoch):
                 share((ends[event.task] + event.epoch + 1) / max(ends[-1], 1))
             if work.result.status != "complete":
                 folder.keep(work.state, must=isinstance(event, TaskDone))
     seconds = sum(note.seconds for note in work.result.tasks)
     return Outcome(job.name, work.result.class_il.final, seconds)
+
+
+def _diagnoser(work: Run, folder: RunFolder) -> Diagnoser:
+    from holdfast.diagnose.diagnoser import Diagnoser  # which most runs do not need
+
+    return Diagnoser(work.stream, folder.path, done=work.progress.task)
 
 
 def prepared(job: Job, change: Callable[[Method], Method] = lambda method: method) -> Run:

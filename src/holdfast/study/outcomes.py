@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from holdfast.compare.cell import Cell
 from holdfast.compare.figures import FIGURES, figures_of
 from holdfast.compare.plan import Job
-from holdfast.compare.runs import REPORTED, Cell, cells_of, read_result
+from holdfast.compare.runs import REPORTED, cells_of, read_result
 from holdfast.study.network import NETWORK, of_network
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.core.rng import make_generator, seeded
-from holdfast.memory.meter import forbid_images
+from holdfast.memory.meter import Holdings, forbid_images, measure
 from holdfast.readout.readout import FitContext
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import end_adaptation
@@ -53,10 +53,28 @@ def _keep_past(core: Continual) -> None:
         core.past_eval = shared or core.learner.freeze()
 
 
-def kept(core: Continual) -> dict[str, object]:
-    """What of the method outlives a task, the learner and the declared memory apart."""
+def kept(core: Continual, readout: str = "") -> dict[str, object]:
+    """What of the method outlives a task, the learner and the declared memory apart.
+
+    Args:
+        core: that learns.
+        readout: that decides, by name; empty for the main one. No other readout is counted.
+    """
     parts: dict[str, object] = {}
     for part in (*core.method.terms, *core.method.objectives, *core.method.rules):
         name = type(part).__name__
         parts[f"{name} {len(parts) + 1}" if name in parts else name] = part
-    return parts | {core.readout: core.readouts[core.readout]}
+    name = readout or core.readout
+    return parts | {name: core.readouts[name]}
+
+
+def holdings_of(core: Continual, readout: str = "", strict: bool = False) -> Holdings:
+    """What is stored of the past where one readout decides.
+
+    Args:
+        core: that learns.
+        readout: its name; empty for the main one.
+        strict: whether no stored image helped it, so that none would have to be kept.
+    """
+    memory = {} if strict else {"memory": core.memory}
+    return measure(kept(core, readout) | memory, core.past or core.past_eval)

@@ -18,13 +18,13 @@ from holdfast.core.rows import Rows
 from holdfast.core.settings import Training
 from holdfast.learner.learner import Learner
 from holdfast.loss.term import distinct_labels
-from holdfast.memory.meter import Holdings, measure
+from holdfast.memory.meter import Holdings
 from holdfast.recipes.method import Method
 from holdfast.stream.labels import Label
 from holdfast.stream.task import Task, make_task
 from holdfast.train.adaptation import awaiting
 from holdfast.train.alone import refuse_alone
-from holdfast.train.consolidation import consolidate, kept
+from holdfast.train.consolidation import consolidate, holdings_of
 from holdfast.train.events import STOP, Epoch, ignore
 from holdfast.train.few import leave_weights, too_few
 from holdfast.train.identity import identify
@@ -252,7 +252,7 @@ class Continual:
     @property
     def holdings(self) -> Holdings:
         """What is stored of the past now."""
-        return measure(kept(self) | {"memory": self.memory}, self.past or self.past_eval)
+        return holdings_of(self)
 
     def state(self) -> State:
         """A snapshot between two epochs or tasks, as plain data; it shares no memory with this."""

@@ -54,6 +54,8 @@ class Reading:
         right_task: share of the rows of each task that are given a class of that task, right or not.
         by_task: after each finished task, how far its probabilities can be believed
             (`calibration_figures`), and how well it tells classes of later tasks (`openset_figures`).
+        stored: what this readout needs of the past, as of `Holdings`, when the last task ended; images
+            that another readout of the run trains on are not its own.
     """
 
     protocol: str
@@ -64,6 +66,7 @@ class Reading:
     calibration_error: float | None = None
     right_task: Accuracy | None = None
     by_task: list[dict[str, float | None]] = field(default_factory=list)
+    stored: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -158,6 +161,7 @@ class Result:
                     "drift_forecasts": [_finite(v) for v in r.drift_forecasts],
                     "calibration_error": _finite(r.calibration_error),
                     "by_task": [{k: _finite(v) for k, v in one.items()} for one in r.by_task],
+                    "stored": dict(r.stored),
                 }
                 for name, r in self.readings.items()
             },

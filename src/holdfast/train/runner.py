@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from holdfast.core.ranks import current
@@ -13,6 +13,7 @@ from holdfast.metrics import accuracies, right_task
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Stream, Task
 from holdfast.train.alone import refuse_alone
+from holdfast.train.consolidation import holdings_of
 from holdfast.train.continual import Continual
 from holdfast.train.devices import on_devices
 from holdfast.train.events import STOP, Event, TaskDone, ignore
@@ -170,3 +171,4 @@ class Run:
             reading.drift_forecasts = list(view.readout.forecasts)
             reading.calibration_error = figures["calibration_error"]
             reading.by_task = [*reading.by_task[: task.index], figures]
+            reading.stored = asdict(holdings_of(core, name, reading.protocol == "strict"))
