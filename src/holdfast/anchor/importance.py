@@ -43,6 +43,8 @@ class SynapticIntelligence(Rule):
     Source: Zenke, Poole, Ganguli, *Continual learning through synaptic intelligence* (2017).
     """
 
+    loss_alone: bool = False  # what is as ever stands in no run's settings
+
     def __init__(self):
         super().__init__()
         self.omega: Named = {}
@@ -56,7 +58,7 @@ class SynapticIntelligence(Rule):
         Args:
             penalty: a term of the same method's loss, as it is: not scaled by a factor outside.
         """
-        self._less = (*self._less, penalty)
+        self._less, self.loss_alone = (*self._less, penalty), True
         return self
 
     def _loss_alone(self, gradient: Named, move: Named, step: Step) -> Named:

@@ -112,7 +112,7 @@ class ContrastiveProjection(Streaming):
     gelu(o R'),
     fitted to draws from N(m_k, S). The network stands still: no drift map is fitted. Stored are K (1 + f
     + H M)
-    + (f + H M)^2 numbers, the second moments of rows and lifts together.
+    + (f + H M)^2 + 202 numbers, the second moments of rows and lifts together.
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.

@@ -32,7 +32,7 @@ class KernelGaussian(SharedGaussian):
     s = c / (median squared distance of rows), c in {2^-4 .. 2^4} chosen when the first task ends: the one
     with which most rows held out are right, on a lift of at most 512 features. It stays, for statistics of
     one lift cannot become those of another. No drift map is fitted: with M features none could be. Stored
-    are K (1 + M) + M^2 + 1 numbers.
+    are K (1 + M) + M^2 + 202 numbers.
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Literal
 
@@ -99,7 +99,7 @@ class ClassCovariance(Covariance):
     gamma2: float = 0.0
     pool: float = 10.0
     normalise: bool = False
-    twice: bool = False
+    twice: bool = field(default=False, repr=False)  # older runs are told by their repr
 
     def __post_init__(self):
         if not 0 <= self.gamma2 <= self.gamma1 or not self.pool >= 0:
