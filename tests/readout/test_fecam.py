@@ -20,7 +20,7 @@ def test_it_is_what_the_published_code_computes(fitted, gamma1, gamma2, tukey):
     x, test = x.abs(), test.abs()  # as features after a ReLU
     found = fitted(FeCAM("features", gamma1, gamma2, tukey), *by_class(x, y)).scores(said(test))
     twin = published_fecam(x.tolist(), y.tolist(), test.tolist(), gamma1, gamma2, tukey)
-    assert_close(-2 * found.double(), torch.tensor(twin), rtol=1e-3, atol=1e-3)
+    assert_close(-2 * found.double(), torch.tensor(twin).double(), rtol=1e-3, atol=1e-3)
 
 
 def test_the_scale_of_a_row_says_nothing(fitted):

@@ -182,6 +182,16 @@ class ContrastiveProjection(Streaming):
         theta = torch.stack(solved)
         return self._second(rows, met, covariance, theta)
 
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """Everything that was learned, as tensors by name."""
+        state = super().get_extra_state()
+        return state | {"inputs": torch.tensor(self._inputs)} if state else state
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what was learned."""
+        super().set_extra_state(state)
+        self._inputs = int(state["inputs"]) if state else 0
+
     def _second(
         self, rows: Statistics, met: Tensor, covariance: Tensor, theta: Tensor
     ) -> Contrasted:
