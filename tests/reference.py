@@ -266,6 +266,17 @@ def warmup_cosine(peak, epochs, batches, warmup):
     return rates
 
 
+def epoch_cosine(peak, epochs, batches, warmup):
+    """The public contrastive code's rate of every update: a cosine by epochs from 1, first a line."""
+    at = lambda e: peak / 1000 + (peak - peak / 1000) * (1 + math.cos(math.pi * e / epochs)) / 2
+    rates = []
+    for epoch in range(1, epochs + 1):
+        for batch in range(batches):
+            line = 0.01 + (batch + (epoch - 1) * batches) / (warmup * batches) * (at(warmup) - 0.01)
+            rates.append(line if epoch <= warmup else at(epoch))
+    return rates
+
+
 def levels(least, most):
     """The narrowest of the ranges that hold two greys, by trying every one: (low, bits)."""
     starts = [0] if least >= 0 else [-(2**k) for k in range(17)]

@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from holdfast.cli import main
+from holdfast.compare.arrival import Data
 from holdfast.compare.runs import cells_of
 from holdfast.loss import FocalCollapse
 from holdfast.recipes import RECIPES
+from holdfast.recipes.field import FIELD
 from holdfast.recipes.presets import PAPER, PRESETS, find_preset
 
 FAST = ["--epochs", "1", "--first-epochs", "1", "--width", "4", "--per-class", "12",
@@ -258,16 +261,42 @@ def test_a_folder_of_images_is_learned(tmp_path):
 
 def test_presets_carry_their_provenance_and_the_published_numbers():
     assert all(PAPER[name].provenance for name in PAPER)
-    assert PRESETS == ("auto", "quick", "desk", "paper")
+    assert ("auto", "quick", "desk", "paper", *FIELD) == PRESETS
     tiny = find_preset("paper", stream="tiny-imagenet")
     assert (tiny.tasks, tiny.training.first_epochs, tiny.training.epochs) == (10, 500, 50)
     assert tiny.training.lr == 0.1 and tiny.augment == "contrastive-tiny"
     assert tiny.recipes["fnc2"]["gamma"] == 4.0 and tiny.recipes["fnc2"]["now"] == 0.1
     c10 = find_preset("paper", stream="cifar10")
     assert (c10.training.batch, c10.training.lr, c10.network.width) == (512, 0.5, 64)
+    assert c10.recipes["fnc2"]["denominator"] == "open"
     assert c10.recipes["fnc2"]["gamma"] == 1.0 and c10.recipes["fnc2"]["scale"] == pytest.approx(
         7.142857
     )
+
+
+def test_protocols_of_the_field_cut_the_classes_as_their_names_say():
+    cuts = {name: preset.cuts(200 if "tiny" in name else 100) for name, preset in FIELD.items()}
+    assert cuts.pop("cifar100-50+10x5") == (11, (50, *(5,) * 10))
+    for name, (tasks, uneven) in cuts.items():
+        count, size = map(int, name.rpartition("-")[2].split("x"))
+        assert tasks == count and uneven is None
+        assert count * size == (200 if "tiny" in name else 100)
+    half = find_preset("cifar100-50+10x5")
+    assert half.cuts(100, 4) == (4, None) and half.cuts(100, 0, (60, 40)) == (11, (60, 40))
+    assert half.cuts(100, scenario="permuted") == (11, None)
+    assert all(preset.provenance and preset.name == name for name, preset in FIELD.items())
+
+
+def test_a_preset_cuts_unevenly_in_runs_and_grids(tmp_path, monkeypatch, capsys):
+    uneven = replace(find_preset("quick"), tasks=2, classes_per_task=(7, 3))
+    monkeypatch.setitem(FIELD, "cifar100-50+10x5", uneven)
+    flags = ["--preset", "cifar100-50+10x5", *FAST]
+    assert main(["run", "finetune", *flags, "--quiet", "--out", "here"]) == 0
+    left = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert [len(task) for task in left["data"]["tasks"]] == [7, 3]
+    data = Data("digits", per_class=5, test_per_class=5)
+    stream = data.cut(data.source(), find_preset("cifar100-50+10x5"))
+    assert [len(task.classes) for task in stream] == [7, 3]
 
 
 def test_the_installed_command_and_its_exit_code():

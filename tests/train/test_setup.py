@@ -19,6 +19,7 @@ from holdfast.train.setup import FIELDS, GROUPS, Setup, as_setup
 OTHER = {
     "epochs": 7, "first_epochs": 9, "batch": 5, "lr": 0.25, "momentum": 0.5, "weight_decay": 0.125,
     "warmup": 3.0, "backbone": "mlp", "width": 6, "past_mode": "batch", "tune_layers": 2,
+    "lr_schedule": "supcon", "normalise": "cifar10",
     "device": "cpu", "precision": "bf16-mixed", "devices": 2, "sync_norm": True,
     "seed": 11, "readout": "mean", "also": ("gaussian",),
     "augment": "none", "protocol": Protocol("buffer", 20),

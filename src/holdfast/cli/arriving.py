@@ -65,7 +65,7 @@ def open_data(options: StreamOptions, store: PixelStore) -> Source:
 def cut(data: Source, options: StreamOptions, preset: Preset) -> Stream:
     """Cut the data into tasks (ConfigError)."""
     cuts = _cuts(options.classes_per_task)
-    tasks = options.tasks or min(preset.tasks, len(data.names))
+    tasks, cuts = preset.cuts(len(data.names), options.tasks, cuts, options.scenario)
     return make_stream(data, options.scenario, tasks, cuts, options.order_seed)
 
 

@@ -23,6 +23,7 @@ from holdfast.compare.tuned import read_tuned
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import listed, pieces
+from holdfast.recipes.presets import PresetName
 from holdfast.report.progress import progress_mode, rough
 from holdfast.report.table import percent
 
@@ -50,7 +51,8 @@ class GridOptions:
             may be repeated. Every combination is run. A value with commas goes into brackets:
             "also=(head,gaussian)".
         tuned: file that holdfast tune left: parameters of the recipe of its name; may be repeated.
-        preset: where settings come from: quick, desk, paper, or auto by the inputs' size.
+        preset: where settings come from: quick, desk, paper, a protocol of the field such as
+            cifar100-10x10, or auto by the inputs' size.
         tasks: how many; 0 takes the preset's.
         per_class: training images used of each class; 0 is all. By default the preset's.
         test_per_class: test images used of each class; 0 is all. By default the preset's.
@@ -76,7 +78,7 @@ class GridOptions:
     pairs: int = 0
     set: Several = ()
     tuned: Files = ()
-    preset: Literal["auto", "quick", "desk", "paper"] = "auto"
+    preset: PresetName = "auto"
     tasks: int = 0
     per_class: Number = None
     test_per_class: Number = None

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from holdfast.core.settings import PresetName
+
 Positional = tyro.conf.Positional
 Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
@@ -62,8 +64,8 @@ class RunOptions:
     """What is stored, how it is read, and where the results go.
 
     Args:
-        preset: sizes and settings that belong together: quick (digits), desk (CIFAR-10 on two
-            cores), paper (as published), or auto. Any flag overrides it.
+        preset: sizes and settings that belong together: quick (digits), desk (CIFAR-10 on two cores),
+            paper (as published), a protocol such as cifar100-10x10, or auto. Any flag overrides it.
         protocol: strict stores no image of an old class; auxiliary stores images that train the
             readout only; buffer rehearses them. auto takes the recipe's own.
         images: how many images auxiliary or buffer may store.
@@ -77,8 +79,7 @@ class RunOptions:
         out: folder for the results; by default a fresh readable name under runs/.
         dry: learn nothing, and say what the run would need: steps, time, memory and disk.
         overwrite: replace the folder of an earlier run.
-        resume: go on with a run that was stopped, from the end of its last kept epoch; without
-            --out, the newest one that these flags would have named.
+        resume: go on with a run that was stopped, from its last kept epoch; without --out, the newest.
         log: where figures go besides: tensorboard,mlflow:experiment=mine (see holdfast logs).
         json: result.json, and the folder, on standard output; all else goes to standard error.
         quiet: print nothing but errors.
@@ -86,7 +87,7 @@ class RunOptions:
             folder, and a table at the end. Changes no figure; what it costs is said before and after.
     """
 
-    preset: Literal["auto", "quick", "desk", "paper"] = "auto"
+    preset: PresetName = "auto"
     protocol: Literal["auto", "strict", "auxiliary", "buffer"] = "auto"
     images: int = 0
     readout: str = "auto"
@@ -142,8 +143,7 @@ class Learn:
         golden: folder of images, in class folders, on which old and new version are compared. Without
             it some of the new images are kept aside and measured on.
         max_drop: points of accuracy that the golden images of old classes may lose; if they lose
-            more, the new version is not published (exit code 3). By default 5, as far as it is beyond
-            chance.
+            more, the new version is not published (exit code 3). By default 5, if beyond chance.
         max_class_drop: the same for one class; by default 20.
         yes: learn and publish whatever the checks of the data and the limits say.
         pictures: small pictures, of errors and of the strangest, on the page that an update leaves;

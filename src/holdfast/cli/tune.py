@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
@@ -17,7 +16,7 @@ from holdfast.cli.terminal import shown
 from holdfast.compare.arrival import Data, named_stream
 from holdfast.compare.tuning import Tuning, tune
 from holdfast.core.errors import ConfigError
-from holdfast.recipes.presets import find_preset
+from holdfast.recipes.presets import PresetName, find_preset
 from holdfast.report.table import percent
 from holdfast.stream import peek_shape
 
@@ -37,7 +36,8 @@ class Tune:
         first: how many tasks are seen.
         share: of their training images, what is held out and measured on.
         set: a setting of the run, such as epochs=5.
-        preset: where settings come from: quick, desk, paper, or auto by the inputs' size.
+        preset: where settings come from: quick, desk, paper, a protocol of the field such as
+            cifar100-10x10, or auto by the inputs' size.
         tasks: of the whole stream; 0 takes the preset's.
         per_class: training images used of each class; 0 is all. By default the preset's.
         quiet: print nothing but errors.
@@ -50,7 +50,7 @@ class Tune:
     first: int = 2
     share: float = 0.2
     set: Several = ()
-    preset: Literal["auto", "quick", "desk", "paper"] = "auto"
+    preset: PresetName = "auto"
     tasks: int = 0
     per_class: Number = None
     quiet: bool = False

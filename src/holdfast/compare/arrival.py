@@ -31,8 +31,8 @@ class Data:
 
     def cut(self, source: Source, preset: Preset) -> Stream:
         """The data in tasks (ConfigError)."""
-        tasks = self.tasks or min(preset.tasks, len(source.names))
-        return make_stream(source, self.scenario, tasks, None, self.order_seed)
+        tasks, cuts = preset.cuts(len(source.names), self.tasks, scenario=self.scenario)
+        return make_stream(source, self.scenario, tasks, cuts, self.order_seed)
 
 
 def named_stream(text: str) -> tuple[str, str | None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from holdfast.core.errors import ConfigError
+from holdfast.core.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
     from holdfast.core.processor import Processor
 
 
+PresetName = Literal[
+    "auto", "quick", "desk", "paper", "cifar100-10x10", "cifar100-20x5", "cifar100-50+10x5",
+    "tiny-imagenet-10x20", "tiny-imagenet-20x10", "imagenet100-10x10",
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Training:
     """How long and how fast a task is learned.
 
-    The learning rate rises linearly over the warm-up and then falls to 0 by half a cosine, in every
-    task anew (`holdfast.train.schedule.WarmupCosine`).
+    The learning rate rises linearly over the warm-up and then falls by half a cosine, in every task
+    anew (`holdfast.train.schedule`).
 
     Args:
         epochs: passes over a task's images.
@@ -31,9 +38,11 @@ class Training:
         momentum: of SGD.
         weight_decay: of SGD, on every weight.
         warmup: epochs of linear warm-up in each task, at most a quarter of the task's epochs.
+        lr_schedule: cosine falls to 0 after the warm-up, a step after every update; supcon is that of
+            the public contrastive code, one value an epoch and a thousandth of the peak at the end.
 
     Raises:
-        ConfigError: for a number that is out of range or not finite.
+        ConfigError: for a number that is out of range or not finite, or an unknown schedule.
     """
 
     epochs: int = 20
@@ -43,12 +52,14 @@ class Training:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 1.0
+    lr_schedule: Literal["cosine", "supcon"] = "cosine"
 
     def __post_init__(self):
         require(self, epochs=1, batch=1, first_epochs=0, warmup=0, momentum=0, weight_decay=0)
         require(self, lr=-math.inf)
         if not self.lr > 0:
             raise ConfigError(f"--lr must be positive and finite, not {self.lr}.")
+        require_choice(self, "lr_schedule", ("cosine", "supcon"))
 
     def epochs_of(self, task: int) -> int:
         """Epochs of a task."""
@@ -77,6 +88,12 @@ def require(settings: Any, **least: float) -> None:
             raise ConfigError(f"{flag(name)} must be at least {bound} and finite, not {value}.")
 
 
+def require_choice(settings: Any, name: str, choices: Sequence[str]) -> None:
+    """Refuse a setting that is none of the choices (ConfigError)."""
+    if getattr(settings, name) not in choices:
+        raise unknown(flag(name), str(getattr(settings, name)), choices)
+
+
 @dataclass(frozen=True)
 class Network:
     """The network.
@@ -90,19 +107,29 @@ class Network:
         tune_layers: how many of the last layers of a pretrained backbone are trained; 0 freezes it.
         past_mode: batch-norm of the past network: eval by running statistics, batch by
             those of the batch, as in the public Co2L code.
+        normalise: inputs of a network that is trained: data by mean and deviation of each channel over
+            the first task, or the constants in use for cifar10, cifar100 or tiny-imagenet.
     """
 
     backbone: str = "auto"
     width: int = 0
     past_mode: Literal["eval", "batch"] = "eval"
     tune_layers: int = 0
+    normalise: Literal["data", "cifar10", "cifar100", "tiny-imagenet"] = "data"
 
     def __post_init__(self):
         require(self, width=0, tune_layers=0)
+        require_choice(self, "normalise", ("data", *NORMALISATIONS))
         if not isinstance(self.backbone, str):
             raise ConfigError(f"--backbone must be a name, not {self.backbone!r}: use auto.")
 
 
+# mean and deviation of each channel of pixels in [0, 1], as the public code of the field has them
+NORMALISATIONS = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "tiny-imagenet": ((0.4802, 0.4480, 0.3975), (0.2770, 0.2691, 0.2821)),
+}
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

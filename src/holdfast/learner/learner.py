@@ -11,9 +11,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from holdfast.core.errors import ConfigError
 from holdfast.core.filed import dense, pieces
 from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
+from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
@@ -86,7 +88,7 @@ class Learner(nn.Module):
             self.mean, self.std = self.mean.float(), self.std.float()
         return super()._apply(fn, recurse)
 
-    def normalise_by(self, x: Tensor) -> None:
+    def normalise_by(self, x: Tensor, by: str = "data") -> None:
         """Fix each channel's mean and deviation from these inputs, (N, C, H, W) or (N, D).
 
         Pixels may be uint8, as they rest: many of them are summed some rows at a time, in float64.
@@ -94,8 +96,18 @@ class Learner(nn.Module):
         rounding) takes the mean deviation of the others. Where all are, as in a single row, the
         mean would be that row: only its size is kept, one number. Nothing is done before a backbone
         that normalises its inputs itself.
+
+        Args:
+            x: the inputs.
+            by: ``data``, or a name of `NORMALISATIONS`, whose constants are taken in place of theirs.
+
+        Raises:
+            ConfigError: for constants of images with another number of channels.
         """
         if self.backbone.normalises:
+            return
+        if by in NORMALISATIONS:
+            self._normalise_as(by)
             return
         large = x.dtype == torch.uint8 and x.numel() > LARGE
         x = x if large else to_float(dense(x))
@@ -115,6 +127,17 @@ class Learner(nn.Module):
             mean, std = x.mean(axes), x.std(axes, correction=0)
         self.mean.copy_(mean)
         self.std.copy_(std if x.ndim == 2 else std.clamp_min(1e-3))
+
+    def _normalise_as(self, name: str) -> None:
+        """By constants."""
+        mean, std = NORMALISATIONS[name]
+        if len(self.shape) != 3 or self.shape[0] != len(mean):
+            raise ConfigError(
+                f"--normalise {name} is for images of {len(mean)} channels, and an input here is "
+                f"{' x '.join(map(str, self.shape))}: use --normalise data."
+            )
+        self.mean.copy_(torch.tensor(mean))
+        self.std.copy_(torch.tensor(std))
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Output:
         """Inputs in [0, 1] (or feature vectors, `log_clip` in) to features, embedding and logits.

@@ -15,17 +15,23 @@ from holdfast.statistics.prototype_bank import Prototypes, build_frame
 
 
 @register("supcon")
-def supcon(tau: Contrast = 0.1, scale: float = 1.0, dim: int = 128) -> Method:
+def supcon(
+    tau: Contrast = 0.1,
+    scale: float = 1.0,
+    dim: int = 128,
+    average: Literal["anchors", "rows"] = "anchors",
+) -> Method:
     """Supervised contrast on the new data alone: what a contrastive loss forgets by itself.
 
     Args:
         tau: temperature of the contrast.
         scale: factor on the loss; tau / 0.07 is the published one.
         dim: width of the embedding.
+        average: of the contrast: over anchor rows, or over all rows as in Co2L's public code.
 
     Source: Khosla et al., Supervised contrastive learning, NeurIPS 2020
     """
-    return Method(SupCon(tau, scale, dim=dim))
+    return Method(SupCon(tau, scale, average, dim))
 
 
 @register("co2l")

@@ -187,7 +187,7 @@ class Continual:
     def _open(self, task: Task) -> None:
         """Make room for a task's classes, and what it is trained with."""
         if not self.progress.task and not self.progress.epochs:
-            self.learner.normalise_by(task.train.x)
+            self.learner.normalise_by(task.train.x, self.setup.network.normalise)
         self.make_room(max(classes_with(self.progress.seen, task)) + 1, task.index)
         if not self.method.trains(task.index):
             return

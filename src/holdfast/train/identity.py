@@ -25,7 +25,7 @@ MISSING = object()
 
 def identify(core: Continual) -> Identity:
     """The identity of a learner before it learns: its method, readouts and setup, all of them."""
-    setup = core.setup
+    setup, plain = core.setup, core.setup.to_dict()
     return {
         "format": FORMAT,
         "method": described(core.method),
@@ -33,8 +33,8 @@ def identify(core: Continual) -> Identity:
         "readouts": list(core.readouts),
         "readout_settings": {name: settings(part) for name, part in core.readouts.items()},
         "optimizer": {"optimizer": reference(core.method.optimizer)},
-        "training": asdict(setup.training),
-        "model": asdict(setup.network),
+        "training": plain["training"],
+        "model": plain["network"],
         "precision": setup.machine.precision,
         "augment": asdict(core.augment),
         "shape": list(core.learner.shape),

@@ -25,7 +25,7 @@ from holdfast.train.adaptation import begin_adaptation
 from holdfast.train.batch import make_step
 from holdfast.train.events import Epoch
 from holdfast.train.records import FiniteWatch, RunningMeans
-from holdfast.train.schedule import WarmupCosine
+from holdfast.train.schedule import LR_SCHEDULES, WarmupCosine
 
 if TYPE_CHECKING:
     from holdfast.train.continual import Continual
@@ -44,7 +44,10 @@ class Trainer:
         self.epochs = training.epochs_of(task.index)
         self.batches = -(-len(self.pool) // training.batch)
         self.optimizer = core.method.optimizer(core.learner.parameters(), training)
-        self.schedule = WarmupCosine(self.optimizer, self.epochs, self.batches, training.warmup)
+        rates = LR_SCHEDULES[training.lr_schedule]
+        self.schedule: WarmupCosine = rates(
+            self.optimizer, self.epochs, self.batches, training.warmup
+        )
         self.model: Forward
         self.model, self.wrapped = core.fabric.setup(core.learner, self.optimizer)  # type: ignore[assignment]
 

@@ -20,6 +20,10 @@ from holdfast.stream.sets import suited, views_named
 GROUPS = {"training": Training, "network": Network, "machine": Machine}
 FIELDS = {f.name: group for group, kind in GROUPS.items() for f in fields(kind)}
 PLAIN = ("protocol", "images", "readout", "also", "augment", "seed")
+LATER = (  # settings that came later
+    ("machine", "devices"), ("machine", "sync_norm"), ("training", "lr_schedule"),
+    ("network", "normalise"),
+)  # fmt: skip
 NAMES = (*GROUPS, *FIELDS, *PLAIN)
 
 
@@ -159,9 +163,9 @@ class Setup:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for results and for telling two setups apart."""
         data = {name: asdict(getattr(self, name)) for name in GROUPS}
-        for name in ("devices", "sync_norm"):  # left out at their default: identities stay
-            if data["machine"][name] == getattr(Machine, name):
-                del data["machine"][name]
+        for group, name in LATER:  # left out at their default: identities stay
+            if data[group][name] == getattr(GROUPS[group], name):
+                del data[group][name]
         text = lambda readout: readout if isinstance(readout, str) else readout.name
         augment = self.augment if isinstance(self.augment, str) else asdict(self.augment)
         return data | {
