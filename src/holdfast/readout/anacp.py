@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 import torch
@@ -15,44 +14,13 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import solve_positive
 from holdfast.loss.checks import require_option
 from holdfast.readout.decision import Decision
-from holdfast.readout.lift import lift_width
+from holdfast.readout.lift import LiftedRows, lift_width, lifted_rows
 from holdfast.readout.readout import Space, register
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import SharedCovariance
 
 Targets = Literal["again", "inverse"]
-
-
-class LiftedRows(nn.Module):
-    """Unit rows x, and beside them gelu(x R_h) of H lifts: (N, f) to (N, f + H M).
-
-    Args:
-        width: f.
-        count: M.
-        lifts: H.
-        seed: of R.
-    """
-
-    weight: Tensor
-
-    def __init__(self, width: int, count: int, lifts: int, seed: int):
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        weight = torch.randn((width, lifts * count), generator=generator, dtype=torch.float64)
-        self.register_buffer("weight", weight)
-
-    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
-        """[x, gelu(x R)] of x at length 1."""
-        x = functional.normalize(x, dim=1)
-        return torch.cat([x, self.lift(x)], 1)
-
-    def lift(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
-        """Gelu(x R)."""
-        return functional.gelu(x @ self.weight.to(x))
-
-
-lifted_rows = lru_cache(maxsize=4)(LiftedRows)
 
 
 @dataclass(frozen=True)

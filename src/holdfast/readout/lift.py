@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, get_args
 
 import torch
@@ -87,6 +87,37 @@ def sharpness_of(width: int) -> float:
 
 
 fourier_features = cache(FourierFeatures)  # drawn once for a width and a count
+
+
+class LiftedRows(nn.Module):
+    """Unit rows x, and beside them gelu(x R_h) of H lifts: (N, f) to (N, f + H M).
+
+    Args:
+        width: f.
+        count: M.
+        lifts: H.
+        seed: of R.
+    """
+
+    weight: Tensor
+
+    def __init__(self, width: int, count: int, lifts: int, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.randn((width, lifts * count), generator=generator, dtype=torch.float64)
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+        """[x, gelu(x R)] of x at length 1."""
+        x = nn.functional.normalize(x, dim=1)
+        return torch.cat([x, self.lift(x)], 1)
+
+    def lift(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+        """Gelu(x R)."""
+        return nn.functional.gelu(x @ self.weight.to(x))
+
+
+lifted_rows = lru_cache(maxsize=4)(LiftedRows)
 
 
 def lifted(lift: LiftName, width: int) -> nn.Module:
