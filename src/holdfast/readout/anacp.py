@@ -170,7 +170,7 @@ class ContrastiveProjection(Streaming):
         noise = torch.randn((len(met), self.draws, f), generator=generator, dtype=torch.float64)
         root = torch.linalg.cholesky(covariance)
         drawn = (rows.mean[met][:, None] + noise.to(theta) @ root.T).flatten(0, 1)
-        lift = lifted_rows(f, m, self.lifts, self.seed).lift
+        lift = lifted_rows(f, m, self.lifts, self.seed).beside
         h = functional.gelu(answers(lift(functional.normalize(drawn, dim=1)), theta) @ second)
         y = met.repeat_interleave(self.draws)
         target = functional.one_hot(y, len(rows.count)).to(h)

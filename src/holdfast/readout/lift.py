@@ -110,9 +110,9 @@ class LiftedRows(nn.Module):
     def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
         """[x, gelu(x R)] of x at length 1."""
         x = nn.functional.normalize(x, dim=1)
-        return torch.cat([x, self.lift(x)], 1)
+        return torch.cat([x, self.beside(x)], 1)
 
-    def lift(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
+    def beside(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
         """Gelu(x R)."""
         return nn.functional.gelu(x @ self.weight.to(x))
 
