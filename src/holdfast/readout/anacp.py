@@ -65,8 +65,8 @@ class ContrastedRows(nn.Module):
 
 def answers(z: Float[Tensor, "n hm"], theta: Float[Tensor, "h m f"]) -> Float[Tensor, "n f"]:
     """The mean over lifts of unit(z_h theta_h)."""
-    parts = z.split(theta.shape[1], 1)
-    return sum(functional.normalize(part @ t, dim=1) for part, t in zip(parts, theta)) / len(theta)
+    parts = zip(z.split(theta.shape[1], 1), theta)
+    return torch.stack([functional.normalize(part @ t, dim=1) for part, t in parts]).mean(0)
 
 
 @register("anacp")
