@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := src tests benchmarks examples tools
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check lint types docs bench clean
+.PHONY: help demo test check lint types docs bench mutants clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ types: $(VENV)/.developed  ## pyright
 
 docs: $(VENV)/.documented  ## the site, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+mutants: $(VENV)/.developed  ## mutations that the tests let live; hours, and goes on where it stopped
+	$(BIN)/python tools/mutants.py
 
 bench: $(VENV)/.developed  ## every ratio of docs/performance.md, the engine's overhead, the cost of the views
 	$(PIP) --editable '.[bench]'

@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from holdfast import Protocol, Setup, Stream, Task, Training, recipes
+from holdfast.cli.arriving import cut, open_data
 from holdfast.cli.options import StreamOptions
-from holdfast.cli.run import cut, open_data
 from holdfast.core.allocator import keep_freed_memory
 from holdfast.core.rows import cat
 from holdfast.learner import outputs
@@ -30,6 +30,7 @@ from holdfast.memory.meter import measure
 from holdfast.metrics import accuracies
 from holdfast.readout import FitContext, LinearProbe
 from holdfast.recipes.presets import Preset, find_preset
+from holdfast.stream.pixel_store import PixelStore
 from holdfast.train.runner import Run
 
 READOUTS = (
@@ -57,7 +58,7 @@ def stream_of(given: argparse.Namespace, chosen: Preset) -> Stream:
     options = {"stream": given.stream, "data": given.data, "scenario": given.scenario}
     sizes = {"per_class": chosen.per_class, "test_per_class": chosen.test_per_class}
     plain = StreamOptions(**options, **sizes, validation=given.validation, tasks=given.tasks)
-    data = open_data(plain)
+    data = open_data(plain, PixelStore(Path("pixels"), "memory"))
     if not given.warm:
         return cut(data, plain, chosen)
     cuts = ",".join(map(str, warm_cut(len(data.names))))

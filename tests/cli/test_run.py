@@ -231,6 +231,7 @@ def test_settings_of_readouts_and_what_to_believe_are_in_the_result(tmp_path):
     assert left["readout"] == names[0] and list(left["readouts"]) == names
     for name, drifts in zip(names, (4, 0, 4)):
         assert len(left["readouts"][name]["drift_residuals"]) == drifts
+        assert len(left["readouts"][name]["drift_forecasts"]) == drifts
         assert 0 <= left["readouts"][name]["calibration_error"] <= 1
     assert all(r > 0 for r in left["readouts"][names[0]]["drift_residuals"])
 

@@ -71,7 +71,7 @@ def twin_of_quadratic(statistics: Statistics, readout, x):
     return torch.stack(columns, 1)
 
 
-@pytest.mark.parametrize("text", ["class-gaussian", "fecam:tukey=1"])
+@pytest.mark.parametrize("text", ["class-gaussian", "class-correlation:tukey=1"])
 def test_kept_factors_give_the_quadratic_form(text, fitted):
     x, y = clouds((20,) * 4)
     readout = fitted(build_readout(text), (x, y))

@@ -195,6 +195,9 @@ def test_probabilities_sum_to_one_and_are_near_the_truth(fitted, kind):
         ("select", 4 * (6 + 2) + 25 + 202),
         ("ridge", 4 * 6 + 25 + 202),
         ("random-ridge:width=7", 4 * 8 + 49 + 202),
+        ("fecam", 4 * (11 + 25) + 202),
+        ("klda:width=7", 4 * 8 + 49 + 202),
+        ("anacp:width=7:lifts=2", 4 * (1 + 5 + 14) + 19**2 + 202),
         ("pseudo-head", 4 * 6 + 25 + 4 * 6),
     ],
 )

@@ -31,13 +31,13 @@ def test_every_name_makes_a_readout_that_carries_it(name):
 
 def test_settings_follow_with_colons():
     readout = build_readout(
-        "fecam:tukey=0.7:on=embedding:drift=low_rank:normalise=no:structure=low_rank:rank=3"
+        "class-correlation:tukey=0.7:on=embedding:drift=low_rank:normalise=no:structure=low_rank:rank=3"
     )
     assert isinstance(readout, ClassGaussian)
     values = (readout.tukey, readout.on, readout.drift, readout.normalise)
     assert values == (0.7, "embedding", "low_rank", False)
     assert (readout.structure, readout.rank, readout.gamma1) == ("low_rank", 3, 1.0)
-    assert readout.name.startswith("fecam:tukey=0.7")
+    assert readout.name.startswith("class-correlation:tukey=0.7")
 
 
 def test_a_space_may_stand_alone():
@@ -61,9 +61,9 @@ def test_none_is_a_value():
         ("gaussian:drift=rigde", "drift 'rigde': did you mean 'ridge'"),
         ("mean:metric=cosin", "metric 'cosin': did you mean 'cosine'"),
         ("fecam:tukey=much", "tukey cannot be 'much': it must be a number"),
-        ("fecam:normalise=2", "it must be yes or no"),
+        ("class-correlation:normalise=2", "it must be yes or no"),
         ("gaussian:shrinkage=x", "it must be a number or none"),
-        ("fecam:rank=2.5", "it must be a whole number"),
+        ("class-correlation:rank=2.5", "it must be a whole number"),
         ("head:embedding", "readout head takes no settings"),
         ("fecam:tukey=-1", "tukey must be positive, not -1"),
         ("class-gaussian:structure=low_rank:rank=0", "rank of at least 1, not 0"),

@@ -71,5 +71,5 @@ def test_the_strength_is_what_predicts_rows_held_out_best(fitted):
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ConfigError, match="at least 0, not -1"):
         Ridge(strength=-1.0)
-    with pytest.raises(ConfigError, match="at least 1, not 0"):
-        RandomFeatureRidge(width=0)
+    with pytest.raises(ConfigError, match="at least 1, not -1"):
+        RandomFeatureRidge(width=-1)

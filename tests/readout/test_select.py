@@ -13,7 +13,7 @@ from holdfast.readout import Select, build_readout
 from holdfast.readout.again import decide_by
 from holdfast.readout.confidence import Confidence
 from holdfast.readout.held_out import Fold, HeldOut, scene_folds
-from holdfast.readout.lift import FourierFeatures, sharpness
+from holdfast.readout.lift import FourierFeatures, sharpness_of
 from holdfast.readout.rule import COMPARED, FEATURES, RULES, USUAL, Asked
 from holdfast.readout.select import compared
 from holdfast.statistics import Statistics
@@ -314,7 +314,7 @@ def test_a_lift_separates_what_no_line_does(fitted, lift):
 def test_the_fourier_features_are_those_of_a_gaussian_kernel():
     x = torch.nn.functional.normalize(torch.randn(6, 8, generator=torch.Generator().manual_seed(0)))
     lifted_rows = FourierFeatures(8, 40_000)(x.double())
-    kernel = (-sharpness(8) * 8 * torch.cdist(x, x).double() ** 2).exp()
+    kernel = (-sharpness_of(8) * 8 * torch.cdist(x, x).double() ** 2).exp()
     assert_close(lifted_rows @ lifted_rows.T, kernel, rtol=0, atol=0.03)
 
 

@@ -176,12 +176,22 @@ def test_drift_and_calibration_of_the_reported_readout_are_a_line_each():
     result = made()
     assert "residual" not in shown(result) and "calibration" not in shown(result)
     reading = replace(
-        result.readings["prototype"], drift_residuals=[0.123, None], calibration_error=0.0567
+        result.readings["prototype"],
+        drift_residuals=[0.123, None],
+        drift_forecasts=[0.456, None],
+        calibration_error=0.0567,
     )
     result.readings = {"prototype": reading}
     text = shown(result)
-    assert "drift residual 0.12, -" in text
+    assert "drift residual 0.12, -" in text and "drift forecast 0.46, -" in text
     assert "expected calibration error 5.7" in text
+
+
+def test_forecasts_that_never_were_are_not_shown():
+    result = made()
+    reading = replace(result.readings["prototype"], drift_residuals=[0.123], drift_forecasts=[None])
+    result.readings = {"prototype": reading}
+    assert "drift residual 0.12" in shown(result) and "forecast" not in shown(result)
 
 
 def test_a_long_name_of_a_readout_is_never_cut():

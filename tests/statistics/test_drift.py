@@ -6,20 +6,7 @@ from torch.testing import assert_close
 
 from holdfast.core.errors import ConfigError
 from holdfast.statistics.drift import FEWEST, FITS, fit_drift
-
-WIDE = 6
-
-
-def past(n=400, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    mix = torch.randn(WIDE, WIDE, generator=generator, dtype=torch.float64)
-    return torch.randn(n, WIDE, generator=generator, dtype=torch.float64) @ mix + 3
-
-
-def turn(rank, seed=5):
-    generator = torch.Generator().manual_seed(seed)
-    a, b = (torch.randn(WIDE, rank, generator=generator, dtype=torch.float64) for _ in range(2))
-    return 0.3 * a @ b.T
+from statistics_clouds import WIDE, past, turn
 
 
 @pytest.mark.parametrize("by", FITS)

@@ -128,6 +128,7 @@ def test_a_source_takes_the_state_of_a_gaussian_readout():
     older = source.get_extra_state() | {
         "temperature": torch.tensor(1.5), "reach": torch.rand(101)
     }  # fmt: skip
+    del older["forecasts"]
     assert set(older) == {"count", "mean", "shared", "residuals", "temperature", "reach"}
     fresh = GaussianSource("ridge")
     fresh.set_extra_state(older)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.anchor.prior import weights_in
 from holdfast.anchor.rule import Named, Rule
+from holdfast.anchor.weight import Quadratic, penalty
 from holdfast.core.errors import ConfigError
 from holdfast.core.ranks import added
 from holdfast.curvature.importance import Importance
@@ -29,10 +30,11 @@ class SynapticIntelligence(Rule):
 
     Give the same object to the method twice: as a rule among the anchors, which lets it see every
     step, and inside ``Quadratic(PathIntegral(rule))``, which asks it for the importance when a task
-    ends. g is the gradient of the whole step's objective, the penalty included, as in the public
-    implementations; delta is what the optimiser did, momentum and weight decay included. What other
-    rules then make of that move (a `Proximal` that draws it back, `WeightAligning` at the end) is no
-    work of the loss: it counts neither in omega nor in the displacement.
+    ends. g is the gradient of the whole step's objective, the penalty included; after `without`, that of
+    the loss alone, as in the authors' code, where the penalty pulls a weight but has no share in what its
+    moves are worth. delta is what the optimiser did, momentum and weight decay included, and so the
+    penalty's pull in both. What other rules then make of that move (a `Proximal` that draws it back,
+    `WeightAligning` at the end) is no work of the loss: it counts neither in omega nor in the displacement.
 
     Attributes:
         omega: by parameter name, the path integral so far.
@@ -41,14 +43,44 @@ class SynapticIntelligence(Rule):
     Source: Zenke, Poole, Ganguli, *Continual learning through synaptic intelligence* (2017).
     """
 
+    loss_alone: bool = False  # what is as ever stands in no run's settings
+
     def __init__(self):
         super().__init__()
         self.omega: Named = {}
         self.moved: Named = {}
         self.start: Named = {}  # from a state of the older format, which kept it in place of moved
+        self._less: tuple[Quadratic, ...] = ()  # no modules of this one: they hold it
+
+    def without(self, penalty: Quadratic) -> SynapticIntelligence:
+        """Leave the gradient of a penalty out of the path; itself.
+
+        Args:
+            penalty: a term of the same method's loss, as it is: not scaled by a factor outside.
+        """
+        self._less, self.loss_alone = (*self._less, penalty), True
+        return self
+
+    def _loss_alone(self, gradient: Named, move: Named, step: Step) -> Named:
+        """Less the penalties' gradients, where the weights were before the move."""
+        with torch.enable_grad():
+            now = weights_in(step)
+            before = {n: (w.detach() - move.get(n, 0.0)).requires_grad_() for n, w in now.items()}
+            total = sum(
+                term.prior.scale(step) * penalty(term.prior, before)
+                for term in self._less
+                if term.prior.quadratics
+            )
+            if not isinstance(total, Tensor):
+                return gradient
+            names = list(gradient)
+            pulls = torch.autograd.grad(total, [before[n] for n in names], allow_unused=True)
+        return {n: gradient[n] if p is None else gradient[n] - p for n, p in zip(names, pulls)}
 
     def observe(self, gradient: Named, move: Named, step: Step) -> None:
         """Add the step's share of the path integral, and its move."""
+        if self._less:
+            gradient = self._loss_alone(gradient, move, step)
         if not self.moved:
             weights = {n: w.detach() for n, w in weights_in(step).items()}
             self.moved = {n: torch.zeros_like(w) for n, w in weights.items()}

@@ -70,7 +70,7 @@ class RunOptions:
             readout only; buffer rehearses them. auto takes the recipe's own.
         images: how many images auxiliary or buffer may store.
         readout: see holdfast readouts; auto lets the protocol choose. Settings follow with colons:
-            gaussian:embedding reads the embedding, fecam:tukey=1:drift=low_rank sets parameters.
+            gaussian:embedding reads the embedding, gaussian:drift=ridge+blend sets parameters.
         also: further readouts to read the same network with, such as mean,gaussian:embedding.
         augment: random views, see holdfast views; auto chooses by the inputs.
         seed: of weights, batches and views.

@@ -105,6 +105,9 @@ def lines(notes: Mapping[str, Any]) -> RenderableType:
                 "not explained by the map that the old statistics followed"
             )
         )
+    if notes.get("drift_forecast") is not None:
+        share = f"{100 * notes['drift_forecast']:.0f} %"
+        parts.append(Text(f"of the movement of new classes, a map of the others leaves {share}"))
     if notes.get("rule"):
         parts.append(shown(f"decided by {notes['rule']}"))
     if notes.get("few"):

@@ -1,7 +1,10 @@
 """How classes are decided."""
 
+from holdfast.readout.anacp import ContrastiveProjection
 from holdfast.readout.decision import Decision
+from holdfast.readout.fecam import FeCAM
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
+from holdfast.readout.klda import KernelGaussian
 from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead, fit_softmax
 from holdfast.readout.nearest import NearestMean, NearestPrototype
 from holdfast.readout.readout import (
@@ -19,10 +22,13 @@ from holdfast.readout.streaming import Streaming
 __all__ = [
     "READOUTS",
     "ClassGaussian",
+    "ContrastiveProjection",
     "Decision",
+    "FeCAM",
     "FitContext",
     "Gaussian",
     "Head",
+    "KernelGaussian",
     "LinearProbe",
     "LinearReadout",
     "NearestMean",

@@ -243,6 +243,6 @@ def solve_gaussian(
 
 READOUTS.add("stale-gaussian", partial(SharedGaussian, drift="none"))
 READOUTS.add(
-    "fecam",
+    "class-correlation",
     partial(ClassGaussian, gamma1=1.0, gamma2=1.0, normalise=True, determinant=False, tukey=0.5),
 )

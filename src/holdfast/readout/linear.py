@@ -209,7 +209,8 @@ class PseudoHead(LinearReadout):
         covariance = SharedCovariance() if structure == "shared" else ClassCovariance()
         self.source = GaussianSource(drift, covariance, structure, rank)
         self.needs_past = self.source.tracker.follows
-        self.residuals = self.source.tracker.residuals
+        tracker = self.source.tracker
+        self.residuals, self.forecasts = tracker.residuals, tracker.forecasts
         self.structure, self.rank, self.drift = structure, rank, drift
         self.each, self.decay, self.seed = each, decay, seed
 

@@ -75,7 +75,8 @@ class Readout(nn.Module, ABC):
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
         temperature: of `probabilities`.
-        residuals: of each drift map it fitted (`DriftMap.residual`).
+        residuals: of each drift map it fitted (`Drift.residual`).
+        forecasts: of each of them (`Drift.forecast`).
 
     Raises:
         ConfigError: for an unknown space.
@@ -94,6 +95,7 @@ class Readout(nn.Module, ABC):
         self.on: Space = on
         self.temperature = 1.0
         self.residuals: list[float | None] = []
+        self.forecasts: list[float | None] = []
         self._name = ""
 
     @property
@@ -158,7 +160,7 @@ register = READOUTS.register
 
 
 def build_readout(text: str, frame: Frame | None = None) -> Readout:
-    """A readout from a text such as ``gaussian``, ``gaussian:embedding`` or ``fecam:tukey=1:drift=none``.
+    """A readout from a text such as ``gaussian``, ``gaussian:embedding`` or ``gaussian:drift=ridge+blend``.
 
     It carries the text as its name.
 

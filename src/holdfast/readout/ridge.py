@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import solve_positive
 from holdfast.readout.decision import Linear
 from holdfast.readout.held_out import HeldOut
+from holdfast.readout.lift import RandomFeatures, lift_width, random_features
 from holdfast.readout.readout import READOUTS, Space, register
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import DriftName
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0)
+CAP = 10.0  # times at most that balance makes a row count for more
 USUAL = 1e-2  # the strength where no row is at hand to choose it by
 
 
@@ -36,7 +38,7 @@ class Ridge(Streaming):
             which held-out rows of the task are best predicted.
         drift: how the stored statistics follow the network; a linear map moves G and C with the features.
         balance: whether every class counts the same, however many rows it has; its own scatter is
-            then taken for the pooled one.
+            then taken for the pooled one. No row counts more than 10 rows do on average.
         unit: whether the columns of W are brought to length 1, and there is no intercept.
 
     Attributes:
@@ -72,7 +74,7 @@ class Ridge(Streaming):
         def error(strength: float) -> float:
             total = 0.0
             for fold in heldout.folds:
-                decision = solve_ridge(fold.rest, strength, self.balance)
+                decision = solve_ridge(fold.rest, strength, self.balance, cap=CAP)
                 target = functional.one_hot(fold.y, len(fold.rest.count)).to(fold.x)
                 total += float(((decision(fold.x) - target) ** 2).sum())
             return total
@@ -81,7 +83,7 @@ class Ridge(Streaming):
 
     def solve(self, statistics: Statistics) -> Linear:
         """(X - c) W^T + b."""
-        return solve_ridge(statistics, self.chosen, self.balance, self.unit)
+        return solve_ridge(statistics, self.chosen, self.balance, self.unit, CAP)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name."""
@@ -96,32 +98,13 @@ class Ridge(Streaming):
             self.chosen = float(state["strength"])
 
 
-class RandomFeatures(nn.Module):
-    """relu(x R / sqrt f), with R (f, M) standard normal from a seed: it knows no data."""
-
-    weight: Tensor
-
-    def __init__(self, width: int, count: int, seed: int):
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        weight = torch.randn((width, count), generator=generator, dtype=torch.float64)
-        self.register_buffer("weight", weight)
-
-    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n m"]:
-        """(N, f) to (N, M)."""
-        return functional.relu(x @ self.weight.to(x) / x.shape[1] ** 0.5)
-
-
-random_features = cache(RandomFeatures)  # made once for a width, a count and a seed
-
-
 @register("random-ridge")
 class RandomFeatureRidge(Ridge):
     """Ridge regression on `RandomFeatures`: K (1 + M) + M^2 numbers for M features.
 
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
-        width: M.
+        width: M; 0 takes `lift_width`.
         strength: as for `Ridge`.
         drift: as for `Ridge`; the map is fitted between random features.
         seed: of R.
@@ -139,7 +122,7 @@ class RandomFeatureRidge(Ridge):
     def __init__(
         self,
         on: Space = "features",
-        width: int = 512,
+        width: int = 0,
         strength: float | None = None,
         drift: DriftName = "ridge",
         seed: int = 0,
@@ -147,13 +130,24 @@ class RandomFeatureRidge(Ridge):
         unit: bool = False,
     ):
         super().__init__(on, strength, drift, balance, unit)
-        if width < 1:
+        if width < 0:
             raise ConfigError(f"random features need a width of at least 1, not {width}.")
         self.width, self.seed = width, seed
+        self._stored = 0  # M of a state: versions before had another default
 
     def representation(self, width: int) -> RandomFeatures:
         """relu(x R / sqrt f)."""
-        return random_features(width, self.width, self.seed)
+        return random_features(width, self._stored or self.width or lift_width(width), self.seed)
+
+    @property
+    def measured(self) -> int:
+        """One fold of the new default: a solution of many features is dear."""
+        return super().measured if self.width else 1
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what was learned, in the width in which it was."""
+        super().set_extra_state(state)
+        self._stored = state["mean"].shape[1] if state else 0
 
 
 READOUTS.add("ridge", Ridge)
@@ -176,10 +170,10 @@ class Gram:
     centre: Float[Tensor, " f"]
 
     @staticmethod
-    def of(statistics: Statistics, balance: bool = False) -> Gram:
-        """From statistics with pooled scatter; see `Ridge` for ``balance``."""
-        met = statistics.met.to(statistics.mean)
-        share = met / met.sum() if balance else statistics.count / statistics.count.sum()
+    def of(statistics: Statistics, balance: bool = False, cap: float = math.inf) -> Gram:
+        """From statistics with pooled scatter; see `Ridge` for ``balance``, `balanced` for ``cap``."""
+        plain = statistics.count / statistics.count.sum()
+        share = balanced(statistics.count, cap) if balance else plain
         centre = share @ statistics.mean
         gap = statistics.mean - centre
         products = (gap * share[:, None]).T
@@ -197,6 +191,19 @@ class Gram:
         return Linear(weight, share, self.centre)
 
 
+def balanced(count: Float[Tensor, " k"], cap: float = math.inf) -> Float[Tensor, " k"]:
+    """(K,) weights of classes that sum to 1: alike, but no row counts more than ``cap`` rows do on average.
+
+    A class of a few rows, told from noise by nothing, would else weigh as much as one of thousands.
+
+    >>> balanced(torch.tensor([2.0, 38.0, 0.0]), cap=5).tolist()
+    [0.3333333432674408, 0.6666666865348816, 0.0]
+    """
+    met = (count > 0).to(count)
+    share = torch.minimum(met / met.sum(), cap * count / count.sum())
+    return share / share.sum()
+
+
 def unit_columns(regression: Linear) -> Linear:
     """A regression whose class columns have length 1, and without intercepts."""
     bias = torch.zeros_like(regression.bias)
@@ -204,7 +211,11 @@ def unit_columns(regression: Linear) -> Linear:
 
 
 def solve_ridge(
-    statistics: Statistics, strength: float, balance: bool = False, unit: bool = False
+    statistics: Statistics,
+    strength: float,
+    balance: bool = False,
+    unit: bool = False,
+    cap: float = math.inf,
 ) -> Linear:
     """The ridge regression of one-hot targets: (K, f) weights and (K,) intercepts about a centre.
 
@@ -213,6 +224,7 @@ def solve_ridge(
         strength: relative to the mean of the Gram matrix's diagonal.
         balance: see `Ridge`.
         unit: see `Ridge`.
+        cap: see `balanced`.
     """
-    regression = Gram.of(statistics, balance).solve(strength)
+    regression = Gram.of(statistics, balance, cap).solve(strength)
     return unit_columns(regression) if unit else regression

@@ -39,6 +39,7 @@ class Streaming(Readout):
     Attributes:
         statistics: None before the first task.
         residuals: of the drift map of every task after the first.
+        forecasts: of each of them.
         confidence: temperature and what is unknown, measured on held-out rows whenever a task ends.
 
     Raises:
@@ -59,7 +60,7 @@ class Streaming(Readout):
         self.tracker = Tracker(drift, structure, rank)
         self.drift, self.structure, self.rank = drift, structure, rank
         self.needs_past = self.tracker.follows
-        self.residuals = self.tracker.residuals
+        self.residuals, self.forecasts = self.tracker.residuals, self.tracker.forecasts
         self._decision: Decision | None = None
         self._shift: Tensor | None = None
 
@@ -130,7 +131,7 @@ class Streaming(Readout):
         y = context.task.train.y.to(x.device)
         check_rows(x, y, context.task, f"the readout {self.name}", self.on)
         past = context.past_out if self.needs_past and self.statistics is not None else None
-        before = self.tracker.moved(x, None if past is None else self.read(past))
+        before = self.tracker.moved(x, None if past is None else self.read(past), y)
         most = self.measured if context.classes <= MANY else min(self.measured, 2)
         after, before = before.add(x, y, context.classes), self.measurable(before)
         heldout = HeldOut(before, x, y, context.classes, most)

@@ -109,6 +109,7 @@ def si(
     classes: Literal["new", "seen"] = "seen",
     norm: bool = True,
     step: Anchoring = "penalty",
+    path: Literal["objective", "loss"] = "objective",
 ) -> Method:
     """Synaptic intelligence: weights are held by what their moves did for the loss.
 
@@ -119,13 +120,17 @@ def si(
         norm: whether scale and shift of batch norm are held too.
         step: penalty adds the quadratic to the loss; proximal applies it exactly after each update,
             which cannot diverge.
+        path: whose gradient the importance is an integral of: the whole objective's, penalty included, or
+            the loss's alone, as in the authors' code. With step=proximal there is no difference.
 
     Source: Zenke, Poole, Ganguli, Continual learning through synaptic intelligence, ICML 2017
     """
-    path = SynapticIntelligence()
-    anchor = ANCHORS[step](PathIntegral(path, xi), weight, norm=norm)
+    moves = SynapticIntelligence()
+    anchor = ANCHORS[step](PathIntegral(moves, xi), weight, norm=norm)
+    if path == "loss" and isinstance(anchor, Quadratic):
+        moves.without(anchor)
     return Method(
-        CrossEntropy(classes), [anchor, path]
+        CrossEntropy(classes), [anchor, moves]
     )  # in this order: the path ends after it is read
 
 

@@ -143,6 +143,7 @@ class Teaching:
             "seconds": note.seconds,
             "few": note.few,
             "drift_residual": update.residual(),
+            "drift_forecast": update.forecast(),
             "rule": getattr(readout, "reason", ""),
             "calibrated": readout.calibrated,
             "findings": [asdict(f) | {"files": f.files[:20]} for f in self.findings],

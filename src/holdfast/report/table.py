@@ -12,6 +12,7 @@ from rich.text import Text
 
 from holdfast.memory.meter import Holdings
 from holdfast.metrics.accuracy import Accuracy
+from holdfast.report.belief import belief_lines
 from holdfast.train.result import Result
 
 ACCENT = "cyan"
@@ -24,7 +25,7 @@ def summary(result: Result, folder: str | Path | None = None) -> Group:
         parts += [Matrices(result), Text(), _figures(result), Text()]
         others = [name for name in result.readings if name != result.readout]
         parts += [_readouts(result, others), Text()] if others else []
-        parts += [Text(line) for line in _belief(result)]
+        parts += [Text(line) for line in belief_lines(result)]
     if result.tasks:
         parts.append(Text(f"kept: {kept(result.holdings)}".replace("; ", ";\n      ")))
     if folder is not None:
@@ -128,17 +129,6 @@ def _figures(result: Result) -> Table:
     table.add_row(Text("Class-IL", style=ACCENT), *map(percent, figures(result.class_il)))
     table.add_row(Text("Task-IL", style=ACCENT), *map(percent, figures(result.task_il)))
     return table
-
-
-def _belief(result: Result) -> list[str]:
-    """How far the reported readout may be believed, in a line or two."""
-    reading, lines = result.readings[result.readout], []
-    if reading.calibration_error is not None:
-        lines.append(f"expected calibration error {percent(reading.calibration_error)}")
-    if reading.drift_residuals:
-        shares = ", ".join("-" if r is None else f"{r:.2f}" for r in reading.drift_residuals)
-        lines.append(f"drift residual {shares}")
-    return lines
 
 
 def _readouts(result: Result, names: Sequence[str]) -> Table:

@@ -8,8 +8,10 @@ from holdfast.statistics.covariance import (
     draw_rows,
     oracle_shrinkage,
 )
-from holdfast.statistics.drift import Drift, DriftMap, Translation, fit_drift
+from holdfast.statistics.drift import DriftRule, fit_drift
 from holdfast.statistics.gaussian_source import GaussianSource
+from holdfast.statistics.maps import Drift, DriftMap, RowSpaceMap, Translation
+from holdfast.statistics.network_map import NetworkMap
 from holdfast.statistics.prototype_bank import PrototypeBank, build_frame
 from holdfast.statistics.roots import FactorScatter
 from holdfast.statistics.scatter import Scatter, ScatterKind
@@ -20,9 +22,12 @@ __all__ = [
     "Covariance",
     "Drift",
     "DriftMap",
+    "DriftRule",
     "FactorScatter",
     "GaussianSource",
+    "NetworkMap",
     "PrototypeBank",
+    "RowSpaceMap",
     "Scatter",
     "ScatterKind",
     "SharedCovariance",

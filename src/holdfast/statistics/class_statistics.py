@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.numerics import class_sums
 from holdfast.statistics.deviations import EXACT
-from holdfast.statistics.drift import Drift
+from holdfast.statistics.maps import Drift
 from holdfast.statistics.scatter import Scatter, empty_scatter, padded
 
 SAME = 1e-6  # share of the rows' size by which the mean of the same rows may differ
@@ -233,10 +233,9 @@ class Statistics:
         return self.merge(other.regroup(places, classes))
 
     def moved(self, drift: Drift) -> Statistics:
-        """After the rows moved by a map: means through it, scatters through its linear part."""
-        a = drift.matrix
-        moved = self.scatter if a is None else self.scatter.moved(a)
-        return replace(self, mean=drift(self.mean), scatter=moved)
+        """After the rows moved by a map (`Drift.carry`)."""
+        mean, scatter = drift.carry(self)
+        return replace(self, mean=mean, scatter=scatter)
 
     def state(self) -> dict[str, Tensor]:
         """Tensors by name."""

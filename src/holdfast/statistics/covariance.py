@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Literal
 
@@ -87,6 +87,9 @@ class ClassCovariance(Covariance):
         gamma2: shrinkage of the rest, at most gamma1.
         pool: how many examples S counts for.
         normalise: whether the result is scaled to a correlation.
+        twice: whether the shrunk matrix is shrunk again, by its own v1 and v2, as in FeCAM's code; v2 is
+        then
+            the mean of the entries that are not 0.
 
     Raises:
         ConfigError: for a negative value, or gamma2 above gamma1.
@@ -96,6 +99,7 @@ class ClassCovariance(Covariance):
     gamma2: float = 0.0
     pool: float = 10.0
     normalise: bool = False
+    twice: bool = field(default=False, repr=False)  # older runs are told by their repr
 
     def __post_init__(self):
         if not 0 <= self.gamma2 <= self.gamma1 or not self.pool >= 0:
@@ -109,15 +113,22 @@ class ClassCovariance(Covariance):
         within = statistics.within() if within is None else within
         n = float(statistics.count[k]) - 1 + self.pool
         pooled = (statistics.scatter.matrix(k) + self.pool * within) / max(n, 1.0)
-        eye = torch.eye(len(pooled)).to(pooled)
-        floor = 1e-6 * within.diagonal().mean().clamp_min(1e-12)
-        v1 = pooled.diagonal().mean()
-        v2 = (pooled.sum() - pooled.trace()) / max(len(pooled) * (len(pooled) - 1), 1)
-        covariance = pooled + (self.gamma1 * v1 + floor) * eye + self.gamma2 * v2 * (1 - eye)
+        covariance = self._shrunk(pooled)
+        covariance = self._shrunk(covariance) if self.twice else covariance
+        covariance.diagonal().add_(1e-6 * within.diagonal().mean().clamp_min(1e-12))
         if self.normalise:
             deviation = covariance.diagonal().sqrt()
             covariance = covariance / deviation[:, None] / deviation
         return covariance
+
+    def _shrunk(self, matrix: Tensor) -> Tensor:
+        """P + gamma1 v1 I + gamma2 v2 (1 - I)."""
+        eye = torch.eye(len(matrix)).to(matrix)
+        entries = len(matrix) * (len(matrix) - 1)
+        if self.twice:
+            entries = int((matrix != 0).sum() - (matrix.diagonal() != 0).sum())
+        v2 = (matrix.sum() - matrix.trace()) / max(entries, 1)
+        return matrix + self.gamma1 * matrix.diagonal().mean() * eye + self.gamma2 * v2 * (1 - eye)
 
     def roots(self, statistics: Statistics, classes: Sequence[int]) -> Iterator[Tensor]:
         """One factorisation a class."""

@@ -56,8 +56,8 @@ class Scatter(ABC):
         """
 
     @abstractmethod
-    def moved(self, a: Float[Tensor, "f f"]) -> Scatter:
-        """A^T S_k A: the scatter after rows moved by r -> r A."""
+    def moved(self, a: Float[Tensor, "*k f f"]) -> Scatter:
+        """A^T S_k A: the scatter after rows moved by r -> r A; of kinds a class, A may be one a class."""
 
     @abstractmethod
     def matrix(self, k: int) -> Float[Tensor, "f f"]:

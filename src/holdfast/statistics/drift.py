@@ -6,87 +6,156 @@ these maps seeks old-looking inputs by attacking the current ones (adversarial d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from holdfast.core.errors import unknown
+from holdfast.core.errors import ConfigError, unknown
+from holdfast.statistics.linear_maps import learned, low_rank, ridge, sylvester, translation
+from holdfast.statistics.maps import Drift, DriftMap, RowSpaceMap, Translation
+from holdfast.statistics.network_map import STRENGTHS, NetworkMap, network
 
-DriftName = Literal["none", "ridge", "translation", "low_rank", "learned"]
+__all__ = [
+    "FITS", "Drift", "DriftMap", "DriftName", "DriftRule", "NetworkMap", "RowSpaceMap", "Translation",
+    "check_drift", "class_forecast", "fit_drift",
+]  # fmt: skip
+
+DriftName = str  # as `DriftRule` reads it
 FEWEST = 10  # inputs; with fewer, how old inputs moved is not guessed
+LEFT_OUT = 5  # groups of classes that are left out in turn for a forecast
 # what a map is chosen from, the most cautious first
-STRENGTHS = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 RANKS = (0, 1, 2, 4, 8, 16, 32)
 WIDTHS = (1.6, 0.8, 0.4, 0.2, 0.1)
 STEPS = (10, 30, 100, 300, 1000)
 
+Fit = Callable[[Tensor, Tensor], Callable[..., Drift]]
+FITS: dict[str, tuple[Fit, tuple[Any, ...]]] = {
+    "ridge": (ridge, STRENGTHS),
+    "sylvester": (sylvester, STRENGTHS),
+    "low_rank": (low_rank, tuple(product(RANKS, STRENGTHS))),
+    "learned": (learned, STEPS),
+    "network": (network, (0, 50, 150, 500)),
+    "translation": (translation, WIDTHS),
+}
+PARTS = {"blend": 1.0, "energy": 0.99}  # what can be added to a map, and its usual setting
+
 
 @dataclass(frozen=True)
-class DriftMap:
-    """x -> x + (x - centre) B + shift.
+class DriftRule:
+    """A kind of drift map, and what is added to it: ``ridge``, ``ridge+blend``, ``sylvester+energy=0.9``.
 
     Attributes:
-        linear: (f, f) B.
-        centre: (f,) mean past feature of the inputs it was fitted on.
-        shift: (f,) their mean movement.
-        residual: share of the movement's square that a held-out fifth of the inputs leaves
-            unexplained, which bounds what can be believed; None if nothing moved, or with fewer
-            than `FEWEST` inputs.
+        by: ``none`` or a name of `FITS`.
+        blend: temp: with n inputs of f features, w = exp(-n / (temp f)) of every movement is left out; None
+            leaves out nothing.
+        energy: share of `RowSpaceMap`; None cuts nothing.
     """
 
-    linear: Float[Tensor, "f f"]
-    centre: Float[Tensor, " f"]
-    shift: Float[Tensor, " f"]
-    residual: float | None = None
+    by: str
+    blend: float | None = None
+    energy: float | None = None
+
+    @staticmethod
+    def of(text: str) -> DriftRule:
+        """From its text.
+
+        Raises:
+            ConfigError: for an unknown name, a part given twice, or a setting that does not fit.
+
+        >>> DriftRule.of("ridge+blend=2")
+        DriftRule(by='ridge', blend=2.0, energy=None)
+        """
+        by, *added = (piece.strip() for piece in text.split("+"))
+        if by not in (*FITS, "none"):
+            raise unknown("drift", by, [*FITS, "none"])
+        settings: dict[str, float] = {}
+        for piece in added:
+            name, _, value = (side.strip() for side in piece.partition("="))
+            if name not in PARTS:
+                raise unknown("part of a drift map", name, PARTS)
+            if name in settings or by == "none":
+                raise ConfigError(
+                    f"drift={text}: '{name}' has no map left to change: give it once."
+                )
+            settings[name] = _number(value, text) if value else PARTS[name]
+        if settings.get("energy", 1.0) > 1:
+            raise ConfigError(f"drift={text}: energy is a share of a trace, at most 1.")
+        if "energy" in settings and by in ("translation", "network"):
+            raise ConfigError(f"drift={text}: energy needs a linear map, such as ridge.")
+        return DriftRule(by, **settings)
 
     @property
-    def matrix(self) -> Float[Tensor, "f f"]:
-        """I + B, by which deviations from a mean move: r -> r (I + B)."""
-        return torch.eye(len(self.linear)).to(self.linear) + self.linear
+    def by_class(self) -> bool:
+        """Whether it needs a scatter of each class."""
+        return self.energy is not None
 
-    def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
-        """Move points."""
-        return x + (x - self.centre) @ self.linear + self.shift
+    def fit(
+        self,
+        past: Float[Tensor, "n f"],
+        now: Float[Tensor, "n f"],
+        y: Int[Tensor, " n"] | None = None,
+    ) -> Drift:
+        """The map of these inputs, see `fit_drift` (ConfigError for ``none``)."""
+        if self.by == "none":
+            raise ConfigError(
+                "drift=none leaves statistics where they are: there is no map to fit."
+            )
+        drift = self._chosen(past, now, y)
+        if self.energy is not None:
+            assert isinstance(drift, DriftMap)
+            drift = RowSpaceMap(drift, self.energy, drift.residual, drift.forecast)
+        return drift
+
+    def maker(
+        self, past: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]
+    ) -> Callable[..., Drift]:
+        """The map of these inputs with a setting, before any cut."""
+        fit = FITS[self.by][0](past, moved)
+        if self.blend is None:
+            return fit
+        share = 1 - math.exp(-len(past) / (self.blend * past.shape[1]))
+        return lambda setting: fit(setting).slowed(share)
+
+    def _chosen(self, past: Tensor, now: Tensor, y: Tensor | None) -> Any:
+        """With the setting that best predicts every fifth input."""
+        make, settings = self.maker, FITS[self.by][1]
+        moved = now - past
+        if len(past) < FEWEST:
+            return make(past, torch.zeros_like(moved))(settings[0])
+        test = torch.arange(len(past), device=past.device) % 5 == 4
+        total = float((moved[test] ** 2).sum())
+        if not total:
+            return make(past, moved)(settings[0])
+        fit = make(past[~test], moved[~test])
+        left = [float(((now[test] - fit(s)(past[test])) ** 2).sum()) for s in settings]
+        best = min(range(len(settings)), key=left.__getitem__)
+        forecast = None if y is None else class_forecast(past, now, y, make, settings[best])
+        drift: Any = make(past, moved)(settings[best])
+        return replace(drift, residual=left[best] / total, forecast=forecast)
 
 
-@dataclass(frozen=True)
-class Translation:
-    """x -> x + sum_i w_i(x) moved_i: each point by the mean movement of the inputs around it.
-
-    w_i ~ exp(-||x - past_i||^2 / (2 width^2)), summing to 1. Deviations from a mean do not move.
-
-    Attributes:
-        past: (n, f) past features.
-        movement: (n, f) of each.
-        width: in units of the features.
-        residual: as of `DriftMap`.
-        matrix: None: deviations stay.
-
-    Source: Yu et al., *Semantic drift compensation*, CVPR 2020
-    """
-
-    past: Float[Tensor, "n f"]
-    movement: Float[Tensor, "n f"]
-    width: float
-    residual: float | None = None
-    matrix: None = None
-
-    def __call__(self, x: Float[Tensor, "m f"]) -> Float[Tensor, "m f"]:
-        """Move points."""
-        distance = torch.cdist(x, self.past) ** 2
-        return x + torch.softmax(-distance / (2 * self.width**2), 1) @ self.movement
+def _number(value: str, text: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise ConfigError(f"drift={text}: '{value}' must be a number above 0.")
+    return number
 
 
-Drift = DriftMap | Translation
-
-
-def fit_drift(past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: str = "ridge") -> Drift:
+def fit_drift(
+    past: Float[Tensor, "n f"],
+    now: Float[Tensor, "n f"],
+    by: str = "ridge",
+    y: Int[Tensor, " n"] | None = None,
+) -> Drift:
     """The map from past to present features of the same inputs.
 
     Its strength, rank, width or number of steps is the one with which the other inputs best predict
@@ -97,109 +166,71 @@ def fit_drift(past: Float[Tensor, "n f"], now: Float[Tensor, "n f"], by: str = "
     Args:
         past: features by the network before the task.
         now: features by the network after it.
-        by: ``ridge``: a linear map in closed form, pulled towards no linear movement; ``low_rank``:
-            the same with B of low rank; ``learned``: a linear map by gradient descent from no
-            linear movement, stopped early; ``translation``: a mean moves with the inputs around it.
+        by: ``ridge``: a linear map in closed form, pulled towards no linear movement; ``sylvester``: the
+            same with errors in units of the new features' spread; ``low_rank``: the same with B of
+            low rank; ``learned``: a linear map by gradient descent from no linear movement, stopped
+            early; ``network``: a ridge and a small network beside it, through which draws of a class
+            go; ``translation``: a mean moves with the inputs around it. Added parts: ``+blend`` moves
+            less where inputs are few, ``+energy`` cuts each class to its row space (`DriftRule`).
+        y: classes of the inputs, for `Drift.forecast`; without them there is none.
 
     Raises:
         ConfigError: for an unknown name.
 
-    Source: linear drift compensation (LDC, DPCR), semantic drift compensation (SDC);
+    Source: linear drift compensation (LDC, DPCR), semantic drift compensation (SDC), SLDC's blend,
+    AdaGauss;
         docs/theory.md, section 9
     """
-    if by not in FITS:
-        raise unknown("drift", by, [*FITS, "none"])
-    make, settings = FITS[by]
-    moved = now - past
-    if len(past) < FEWEST:
-        return make(past, torch.zeros_like(moved))(settings[0])
-    test = torch.arange(len(past), device=past.device) % 5 == 4
-    total = float((moved[test] ** 2).sum())
-    if not total:
-        return make(past, moved)(settings[0])
-    fit = make(past[~test], moved[~test])
-    left = [float(((now[test] - fit(s)(past[test])) ** 2).sum()) for s in settings]
-    best = min(range(len(settings)), key=left.__getitem__)
-    return replace(make(past, moved)(settings[best]), residual=left[best] / total)
+    return DriftRule.of(by).fit(past, now, y)
 
 
-def check_drift(name: str) -> None:
-    """Refuse a name that is no drift map and not ``none`` (ConfigError)."""
-    if name not in (*FITS, "none"):
-        raise unknown("drift", name, [*FITS, "none"])
+def class_forecast(
+    past: Float[Tensor, "n f"],
+    now: Float[Tensor, "n f"],
+    y: Int[Tensor, " n"],
+    make: Fit,
+    setting: Any,
+) -> float | None:
+    """How a map of some classes does on others: the share of their movement that it leaves, squared.
 
+    The classes are left out in at most `LEFT_OUT` groups, each predicted by the map of the others. That is
+    what a map is used for: to move classes that it never saw.
 
-class Spectrum:
-    """Inputs and their movement, centred, in the eigenbasis of their Gram matrix G = V diag(l) V^T.
+    Args:
+        past: features by the network before the task.
+        now: features by the network after it.
+        y: classes of the inputs.
+        make: fits with a setting, as those of `FITS` do.
+        setting: with which it is fitted.
 
-    Every linear map here is B = V diag(filter(l)) V^T C, with C the products of inputs and movement:
-    1 / l is least squares, and what holds a map back is a filter below it.
+    Returns:
+        None with one class, or where too few inputs would be left.
     """
-
-    def __init__(self, x: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]):
-        self.centre, self.shift = x.mean(0), moved.mean(0)
-        x = x - self.centre
-        self.values, self.vectors = torch.linalg.eigh(x.T @ x)
-        self.values = self.values.clamp_min(0)
-        self.products = self.vectors.T @ (x.T @ (moved - self.shift))
-
-    def map(self, kept: Float[Tensor, " f"]) -> DriftMap:
-        """The map of a filter."""
-        return DriftMap(self.vectors @ (kept[:, None] * self.products), self.centre, self.shift)
-
-
-def _ridge(x: Tensor, moved: Tensor) -> Callable[[float], DriftMap]:
-    """1 / (l + strength mean l)."""
-    basis = Spectrum(x, moved)
-    scale = basis.values.mean().clamp_min(1e-12)
-    return lambda strength: basis.map(1 / (basis.values + strength * scale))
+    classes, place = y.unique(return_inverse=True)
+    if len(classes) < 2:
+        return None
+    left = total = 0.0
+    for group in range(min(LEFT_OUT, len(classes))):
+        out = place % LEFT_OUT == group
+        if int((~out).sum()) < FEWEST:
+            return None
+        drift = make(past[~out], (now - past)[~out])(setting)
+        left += float(((now[out] - drift(past[out])) ** 2).sum())
+        total += float(((now - past)[out] ** 2).sum())
+    return left / total if total else None
 
 
-def _low_rank(x: Tensor, moved: Tensor) -> Callable[[tuple[int, float]], DriftMap]:
-    """The ridge map, cut to the directions in which it moves these inputs most."""
-    ridge, deviation = _ridge(x, moved), x - x.mean(0)
-    gram = deviation.T @ deviation
+def check_drift(name: str, structure: str = "full") -> DriftRule:
+    """The rule of a text, refused where it cannot move what is kept (ConfigError).
 
-    @cache
-    def directions(strength: float) -> tuple[DriftMap, Tensor]:
-        drift = ridge(strength)
-        return drift, torch.linalg.eigh(drift.linear.T @ gram @ drift.linear)[1].flip(1)
-
-    def cut(setting: tuple[int, float]) -> DriftMap:
-        drift, v = directions(setting[1])
-        v = v[:, : setting[0]]
-        return replace(drift, linear=drift.linear @ v @ v.T)
-
-    return cut
-
-
-def _learned(x: Tensor, moved: Tensor) -> Callable[[int], DriftMap]:
-    """Nesterov's gradient descent on the square from B = 0, at the rate 1 / max l.
-
-    In the eigenbasis it is a recursion of one number a direction.
+    Args:
+        name: the text.
+        structure: the kind of scatter that it is to move.
     """
-    basis = Spectrum(x, moved)
-    rate = 1 / basis.values.max().clamp_min(1e-12)
-
-    def stopped(steps: int) -> DriftMap:
-        b = ahead = torch.zeros_like(basis.values)
-        for step in range(steps):
-            after = ahead - rate * (basis.values * ahead - 1)
-            ahead, b = after + step / (step + 3) * (after - b), after
-        return basis.map(b)
-
-    return stopped
-
-
-def _translation(x: Tensor, moved: Tensor) -> Callable[[float], Translation]:
-    """The width is relative to the inputs' root mean square distance from their mean."""
-    spread = max(float(((x - x.mean(0)) ** 2).sum(1).mean().sqrt()), 1e-6)
-    return lambda width: Translation(x, moved, width * spread)
-
-
-FITS: dict[str, tuple[Callable[[Tensor, Tensor], Callable[..., Drift]], tuple[Any, ...]]] = {
-    "ridge": (_ridge, STRENGTHS),
-    "low_rank": (_low_rank, tuple(product(RANKS, STRENGTHS))),
-    "learned": (_learned, STEPS),
-    "translation": (_translation, WIDTHS),
-}
+    rule = DriftRule.of(name)
+    if rule.by_class and structure not in ("full", "factor", "low_rank"):
+        raise ConfigError(
+            f"drift={name} cuts each class to its row space, which structure={structure} does not "
+            "keep: use a readout with structure=full, or leave +energy out."
+        )
+    return rule

@@ -62,8 +62,9 @@ class GaussianSource(nn.Module):
         """
         x = in_float64(x)
         past = None if past is None else in_float64(past)
-        before = self.tracker.moved(x, past)
-        self.tracker.statistics = before.add(x, y.to(x.device), classes)
+        y = y.to(x.device)
+        before = self.tracker.moved(x, past, y)
+        self.tracker.statistics = before.add(x, y, classes)
 
     def draw(self, each: int, seed: int = 0) -> tuple[Float[Tensor, "m f"], Int[Tensor, " m"]]:
         """(M each, f) pseudo-features in float64 and their classes: ``each`` of all M classes met.

@@ -70,7 +70,7 @@ class LowRankScatter(Scatter):
 
     def moved(self, a: Tensor) -> LowRankScatter:
         """L_k A, and the tail by the mean square of A's stretch."""
-        return LowRankScatter(self.root @ a, self.tail * (a**2).sum() / len(a))
+        return LowRankScatter(self.root @ a, self.tail * (a**2).sum((-2, -1)) / a.shape[-1])
 
     def matrix(self, k: int) -> Tensor:
         """L_k^T L_k + t_k I."""
@@ -141,7 +141,8 @@ class FactorScatter(Scatter):
 
     def moved(self, a: Tensor) -> FactorScatter:
         """The factor of R_k A."""
-        return self._with([triangular(piece @ a) for piece in self.pieces])
+        each = a.expand(len(self.sizes), *a.shape[-2:])
+        return self._with([triangular(piece @ b) for piece, b in zip(self.pieces, each)])
 
     def matrix(self, k: int) -> Tensor:
         """R_k^T R_k."""

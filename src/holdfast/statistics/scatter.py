@@ -130,7 +130,7 @@ class FullScatter(Scatter):
 
     def moved(self, a: Tensor) -> FullScatter:
         """A^T S_k A."""
-        return FullScatter(a.T @ self.full @ a)
+        return FullScatter(a.mT @ self.full @ a)
 
     def matrix(self, k: int) -> Tensor:
         """S_k."""
@@ -139,6 +139,36 @@ class FullScatter(Scatter):
     def pooled(self) -> Tensor:
         """Their sum."""
         return self.full.sum(0)
+
+
+@dataclass(frozen=True)
+class TailScatter(FullScatter):
+    """(K, f, f) of the last f columns of rows, of which all have a mean."""
+
+    def _cut(self, rows: Tensor) -> Tensor:
+        return rows[:, rows.shape[1] - self.full.shape[2] :]
+
+    def of(self, rows: Tensor, y: Tensor, classes: int) -> TailScatter:
+        """X_k^T X_k of each class."""
+        return TailScatter(super().of(self._cut(rows), y, classes).full)
+
+    def plus(self, other: Scatter) -> TailScatter:
+        """The sum."""
+        return TailScatter(super().plus(other).full)
+
+    def less(self, rows: Tensor, y: Tensor, slack: float = EXACT) -> TailScatter:
+        """S_k - X_k^T X_k."""
+        return TailScatter(super().less(self._cut(rows), y, slack).full)
+
+    def grouped(self, places: Sequence[int], classes: int) -> TailScatter:
+        """Sums of matrices."""
+        return TailScatter(super().grouped(places, classes).full)
+
+    def moved(self, a: Tensor) -> TailScatter:
+        """Refused (ConfigError): a map of all columns mixes them with those that have no scatter."""
+        raise ConfigError(
+            "structure=tail keeps the scatter of some columns, which no map can move."
+        )
 
 
 @dataclass(frozen=True)
@@ -184,7 +214,9 @@ def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
     """The scatter of no class, for rows of a width.
 
     Args:
-        kind: ``none``, ``shared``, ``full``, ``diagonal``, ``low_rank`` or ``factor``.
+        kind: ``none``, ``shared``, ``full``, ``tail`` (full, of the second half of the columns),
+        ``diagonal``,
+            ``low_rank`` or ``factor``.
         width: f.
         rank: r of a ``low_rank`` scatter.
         like: a tensor of the type and device to use.
@@ -198,6 +230,7 @@ def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
         "none": lambda: NoScatter(),
         "shared": lambda: SharedScatter(like.new_zeros(width, width)),
         "full": lambda: FullScatter(like.new_zeros(0, width, width)),
+        "tail": lambda: TailScatter(like.new_zeros(0, width // 2, width // 2)),
         "diagonal": lambda: DiagonalScatter(like.new_zeros(0, width)),
         "low_rank": lambda: LowRankScatter(like.new_zeros(0, rank, width), like.new_zeros(0)),
         "factor": lambda: FactorScatter(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.core.errors import DataError, DivergedError
 from holdfast.statistics.class_statistics import Statistics
-from holdfast.statistics.drift import check_drift, fit_drift
+from holdfast.statistics.drift import check_drift
 from holdfast.statistics.scatter import empty_scatter
 
 if TYPE_CHECKING:
@@ -29,27 +29,34 @@ class Tracker:
 
     Attributes:
         statistics: None before the first task.
-        residuals: of the drift map of every task after the first (`DriftMap.residual`).
+        residuals: of the drift map of every task after the first (`Drift.residual`).
+        forecasts: of each of them (`Drift.forecast`).
 
     Raises:
         ConfigError: for an unknown drift or structure.
     """
 
     def __init__(self, drift: str = "none", structure: str = "none", rank: int = 0):
-        check_drift(drift)
+        self.rule = check_drift(drift, structure)
         empty_scatter(structure, 1, rank, torch.zeros(0))
         self.drift = drift
         self.structure = structure
         self.rank = rank
         self.statistics: Statistics | None = None
         self.residuals: list[float | None] = []
+        self.forecasts: list[float | None] = []
 
     @property
     def follows(self) -> bool:
         """Whether it asks what the network said before the task."""
-        return self.drift != "none"
+        return self.rule.by != "none"
 
-    def moved(self, x: Float[Tensor, "n f"], past: Float[Tensor, "n f"] | None) -> Statistics:
+    def moved(
+        self,
+        x: Float[Tensor, "n f"],
+        past: Float[Tensor, "n f"] | None,
+        y: Int[Tensor, " n"] | None = None,
+    ) -> Statistics:
         """The statistics of the earlier tasks as the present network would give them.
 
         They stay where they are without a past, and where the rows lie so close together, beside the
@@ -58,6 +65,7 @@ class Tracker:
         Args:
             x: rows of the task by the present network, in float64.
             past: the same rows by the network before the task; None if there was none.
+            y: their classes, for a forecast of the map.
         """
         before = self.statistics
         if before is None:
@@ -66,27 +74,41 @@ class Tracker:
             return before
         if not spreads(before, past):
             self.residuals.append(None)
+            self.forecasts.append(None)
             return before
-        drift = fit_drift(past, x, self.drift)
+        drift = self.rule.fit(past, x, y)
         self.residuals.append(drift.residual)
+        self.forecasts.append(drift.forecast)
         return before.moved(drift)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that was learned, as tensors by name; nothing before the first task."""
         if self.statistics is None:
             return {}
-        residuals = [float("nan") if r is None else r for r in self.residuals]
-        return self.statistics.state() | {"residuals": torch.tensor(residuals, dtype=torch.float64)}
+        return self.statistics.state() | {
+            "residuals": _numbers(self.residuals),
+            "forecasts": _numbers(self.forecasts),
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over what was learned; names it does not know are left alone."""
         if not state:
-            self.statistics, self.residuals[:] = None, []
+            self.statistics, self.residuals[:], self.forecasts[:] = None, [], []
             return
         mean = state["mean"]
         like = Statistics.empty(mean.shape[1], self.structure, self.rank, mean)
         self.statistics = Statistics.load(state, like)
-        self.residuals[:] = [None if r != r else r for r in state["residuals"].tolist()]
+        self.residuals[:] = _shares(state["residuals"])
+        before = {"forecasts": torch.full_like(state["residuals"], torch.nan)}  # older states
+        self.forecasts[:] = _shares((before | state)["forecasts"])
+
+
+def _numbers(shares: list[float | None]) -> Tensor:
+    return torch.tensor([torch.nan if s is None else s for s in shares], dtype=torch.float64)
+
+
+def _shares(numbers: Tensor) -> list[float | None]:
+    return [None if s != s else s for s in numbers.tolist()]
 
 
 def spreads(known: Statistics, x: Float[Tensor, "n f"]) -> bool:

@@ -143,6 +143,11 @@ class Update:
         residuals = self.core.readouts[self.core.readout].residuals
         return residuals[-1] if residuals and self.start else None
 
+    def forecast(self) -> float | None:
+        """Share of the movement of classes left out that a map of the others left; None without one."""
+        forecasts = self.core.readouts[self.core.readout].forecasts
+        return forecasts[-1] if forecasts and self.start else None
+
     def estimate(self) -> tuple[float, int]:
         """Seconds and bytes that learning will take, by batches that a copy learns.
 

@@ -47,6 +47,8 @@ class Reading:
     Attributes:
         drift_residuals: of every drift map it fitted, task by task: the share of the features'
             movement that a held-out fifth left unexplained; None where nothing moved.
+        drift_forecasts: of the same maps: the share of the movement of classes left out that the map of
+            the task's other classes leaves, 1 being no better than no map; None with one class.
         calibration_error: expected, of its probabilities on all test rows seen when the last
             finished task ended.
         right_task: share of the rows of each task that are given a class of that task, right or not.
@@ -60,6 +62,7 @@ class Reading:
     class_il: Accuracy
     task_il: Accuracy
     drift_residuals: list[float | None] = field(default_factory=list)
+    drift_forecasts: list[float | None] = field(default_factory=list)
     calibration_error: float | None = None
     right_task: Accuracy | None = None
     by_task: list[dict[str, float | None]] = field(default_factory=list)
@@ -155,6 +158,7 @@ class Result:
                     if r.right_task is None
                     else r.right_task.to_dict()["matrix"],
                     "drift_residuals": [_finite(v) for v in r.drift_residuals],
+                    "drift_forecasts": [_finite(v) for v in r.drift_forecasts],
                     "calibration_error": _finite(r.calibration_error),
                     "by_task": [{k: _finite(v) for k, v in one.items()} for one in r.by_task],
                     "stored": dict(r.stored),

@@ -168,6 +168,7 @@ class Run:
             reading = self.result.readings[name]
             figures = view.figures(task.classes, out)
             reading.drift_residuals = list(view.readout.residuals)
+            reading.drift_forecasts = list(view.readout.forecasts)
             reading.calibration_error = figures["calibration_error"]
             reading.by_task = [*reading.by_task[: task.index], figures]
             reading.stored = asdict(holdings_of(core, name, reading.protocol == "strict"))

@@ -1,0 +1,71 @@
+"""The loss of a recipe is the weighted sum of its terms, with no parameter at its default."""
+
+import pytest
+
+from holdfast.recipes import RECIPES, make
+from holdfast.recipes.presets import PAPER
+from wired import EPOCHS, close, wire
+
+ALPHA = 1 - 1 / (EPOCHS - 1)  # linear, in the second epoch
+
+SUMS = {
+    "supcon:tau=0.3:scale=1.7:dim=6": {"sup_con": 1.0},
+    "co2l:tau=0.3:scale=1.7:dim=6:distill=0.6": {"sup_con": 1.0, "ird": 0.6},
+    "fnc2:tau=0.3:distill=0.6:dim=6:classes=6:alpha=constant:0.3": {
+        "fnc2": 1.0, "ird": 0.6 * 0.3, "s_prd": 0.6 * 0.7,
+    },
+    "fnc2:tau=0.3:distill=2:dim=6:classes=6:alpha=linear": {
+        "fnc2": 1.0, "ird": 2 * ALPHA, "s_prd": 2 * (1 - ALPHA),
+    },
+    "fnc2:dim=6:classes=6:alpha=delayed:0,2": {"fnc2": 1.0, "ird": 2 / 3, "s_prd": 1 / 3},
+    "fnc2_strict:dim=6:distill=0.6:features=0.8:uniform=0.3:alpha=constant:0.2": {
+        "fnc2": 1.0, "ird": 0.12, "s_prd": 0.48, "features": 0.8, "uniformity": 0.3,
+    },
+    "lwf:weight=0.7:T=3": {"cross_entropy": 1.0, "distil": 0.7},
+    "lwf_wa:weight=0.7:T=3": {"cross_entropy": 1.0, "distil": 0.7},
+    "lwf_strict:weight=0.7:features=0.8:rehearse=0.3": {
+        "cross_entropy": 1.0, "distil": 0.7, "features": 0.8, "rehearsal": 0.3,
+    },
+    "ida:weight=0.6:T=7": {"cross_entropy": 1.0, "ida": 0.6},
+    "er:forward=split:weight=0.6": {"cross_entropy": 1.0, "cross_entropy_memory": 0.6},
+    "der:alpha=0.4": {"cross_entropy": 1.0, "match": 0.4},
+    "derpp:alpha=0.4:beta=0.7": {"cross_entropy": 1.0, "match": 0.4, "cross_entropy_memory_2": 0.7},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SUMS)
+def test_the_loss_of_a_recipe_is_the_weighted_sum_of_its_terms(text):
+    wired, weights = wire(text), SUMS[text]
+    terms = {term.label for term in wired.method.terms}
+    assert terms == set(weights)
+    assert all(abs(wired.records[name]) > 1e-7 for name in weights)  # a term of 0 shows no weight
+    assert close(wired.loss, sum(w * wired.records[name] for name, w in weights.items()))
+
+
+@pytest.mark.parametrize("recipe", ["ewc", "online_ewc", "si", "mas", "kfac_laplace"])
+@pytest.mark.parametrize("weight", [0.25, 3.0])
+def test_a_prior_weighs_as_asked(recipe, weight):
+    """The quadratic of the weights that the step moved, weighed by one number."""
+    if recipe not in RECIPES:
+        pytest.skip(f"there is no recipe {recipe}")
+    wired = wire(recipe, weight=weight)
+    (penalty,) = (term.label for term in wired.method.terms if term.penalty)
+    assert wired.records[penalty] > 0
+    assert close(wired.loss, wired.records["cross_entropy"] + wired.records[penalty])
+
+
+TEMPERATURES = {  # IRD of the learner and of the past, S-PRD of the learner and of the past
+    "cifar10": (0.2, 0.01, 0.2, 0.1),
+    "cifar100": (0.2, 0.01, 0.2, 0.1),
+    "tiny-imagenet": (0.1, 0.1, 0.2, 0.1),
+}
+
+
+@pytest.mark.parametrize("stream", PAPER)
+def test_the_paper_preset_gives_every_distillation_its_temperatures(stream):
+    terms = {term.label: term for term in make("fnc2", PAPER[stream]).terms}
+    soft, hard = terms["ird"], terms["s_prd"]
+    assert (soft.now, soft.past, hard.now, hard.past) == TEMPERATURES[stream]
+    assert (terms["fnc2"].tau, terms["fnc2"].scale) == (0.5, pytest.approx(0.5 / 0.07))
+    (relations,) = (t for t in make("co2l", PAPER[stream]).terms if t.label == "ird")
+    assert (relations.now, relations.past) == TEMPERATURES[stream][:2]
