@@ -55,7 +55,7 @@ bench: $(VENV)/.developed  ## every ratio of docs/performance.md, the engine's o
 	$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/augment.py
-	for each in tiles temperature gaussians rules tasks table; do $(BIN)/python benchmarks/$$each.py || exit 1; done
+	for each in tiles temperature gaussians rules tasks table startup memory; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
 clean:  ## remove the environment and what tests left
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -53,7 +53,8 @@ def test_a_grid_decodes_once_beside_its_runs(zoo, tmp_path, request, monkeypatch
     monkeypatch.setattr(work, "prepared", noted)
     filed_runs = run_grid(grid, tmp_path / "b", 1)
     work._source.cache_clear()
-    assert len(calls) == 20 and kept == [True, True]  # the plan decoded, the runs read
+    assert kept == [True, True]
+    assert len(calls) == 20 + 20  # the look at sizes and the plan decoded; the runs read
     assert len(list((tmp_path / "b" / "pixels").glob("*.pixels"))) >= 1
     figures = [{n: o.figure for n, o in s.outcomes.items()} for s in (plain, filed_runs)]
     assert figures[0] == figures[1] and len(figures[0]) == 2 and None not in figures[0].values()
