@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# of a shell that sets it: every command of the tests would compile all modules anew
+unexport PYTHONDONTWRITEBYTECODE
 CODE := src tests benchmarks examples tools
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
