@@ -9,7 +9,7 @@ from torch import nn
 from holdfast.learner.adapt import NORMS, Norms
 from holdfast.learner.network import Backbone
 
-Held = TypeVar("Held", bound="Holding")
+Same = TypeVar("Same", bound="Holding")
 
 
 class Holding(nn.Module):
@@ -56,7 +56,7 @@ class Holding(nn.Module):
         self._steady_norms = what != "none"
         self.train(self.training)
 
-    def train(self: Held, mode: bool = True) -> Held:
+    def train(self: Same, mode: bool = True) -> Same:
         """As any module's; a backbone or norms that are held stay in eval mode."""
         super().train(mode)
         if self._frozen_here:
