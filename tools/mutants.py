@@ -4,12 +4,11 @@ python tools/mutants.py [--rooms loss,anchor,readout,recipes] [--files src/holdf
     [--sample 20] [--seed 0] [--results .mutants.jsonl] [--list]
 
 A file is mutated in a copy of the package, never in place: arithmetic operators swapped, comparisons
-replaced,
-numbers and truth values changed, a keyword argument dropped, two arguments swapped. The tests are those of
-the file's room with its name, and the room's wiring; the whole room's where there is none of that name.
-What was
-tried stands in the results with the file's hash, so that a run goes on where another stopped. Survivors are
-printed; some change nothing that can be seen (a constant beside a clamp), and are to be judged by eye.
+replaced, numbers and truth values changed, a keyword argument dropped, two arguments swapped. The tests are
+those of the file's room with its name, and the room's wiring; the whole room's where there is none of that
+name. What was tried stands in the results with the file's hash, so that a run goes on where another stopped.
+Survivors are printed; some change nothing that can be seen (a constant beside a clamp), and are to be judged
+by eye.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ ROOMS = ("loss", "anchor", "readout", "recipes")
 SECONDS = 600  # of the tests of one mutant; one that hangs is dead
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, 
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
