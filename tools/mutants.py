@@ -6,9 +6,9 @@ python tools/mutants.py [--rooms loss,anchor,readout,recipes] [--files src/holdf
 A file is mutated in a copy of the package, never in place: arithmetic operators swapped, comparisons
 replaced, numbers and truth values changed, a keyword argument dropped, two arguments swapped. The tests are
 those of the file's room with its name, and the room's wiring; the whole room's where there is none of that
-name. What was tried stands in the results with the file's hash, so that a run goes on where another stopped.
-Survivors are printed; some change nothing that can be seen (a constant beside a clamp), and are to be judged
-by eye.
+name. What was tried stands in the results with the file's hash: a run goes on where another stopped.
+Survivors are printed; some change nothing that can be seen (a constant beside a clamp), and are to be
+judged by eye.
 """
 
 from __future__ import annotations
