@@ -224,7 +224,7 @@ def test_also_reads_the_same_network_under_its_own_protocol(tmp_path):
 
 
 def test_settings_of_readouts_and_what_to_believe_are_in_the_result(tmp_path):
-    names = ["gaussian:drift=low_rank", "mean:embedding", "fecam"]
+    names = ["gaussian:drift=low_rank", "mean:embedding", "class-correlation"]
     flags = ["--readout", names[0], "--also", ",".join(names[1:]), "--out", "here", "--quiet"]
     assert main(["run", "lwf_strict", *FAST, *flags]) == 0
     left = json.loads((tmp_path / "here" / "result.json").read_text())

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import itertools
 import json
+import random
 import re
 
 import pytest
@@ -12,10 +14,12 @@ from browser import CHROMIUM, browsing
 from diagnosed import diagnostics, write_diagnostics
 from holdfast.cli import main
 from holdfast.compare import compare, read_runs
-from holdfast.compare.axes import ticks
+from holdfast.compare.axes import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, ticks
 from holdfast.compare.charts import Line, cost_chart, forest_chart, lines_chart, pareto
 from holdfast.compare.charts import Mark as Point
+from holdfast.compare.labels import label_places
 from holdfast.compare.page import page_of
+from holdfast.core.errors import ConfigError
 from written import result, write
 
 EVIL = '<script>alert("x")</script>\x1b[31m\u202e$title'
@@ -134,6 +138,37 @@ def test_charts_of_nothing_are_left_out():
     assert "nan" not in one and 'class="dot"' in one
     alone = forest_chart([("a", 1.0, float("nan"), float("nan"))], "x", "z")
     assert "nan" not in alone and 'class="dot"' in alone
+
+
+def test_no_name_lies_on_another_or_on_a_mark():
+    chance = random.Random(3)
+    marks = [(60 + 400 * chance.random(), 60 + 40 * chance.random()) for _ in range(20)]
+    marks += [marks[0], marks[0]]
+    names = [f"method {k} (strict)" for k in range(len(marks))]
+    labels = label_places(names, marks)
+    boxes = []
+    for name, label in zip(names, labels, strict=True):
+        long = len(name) * 6
+        left = label.x - long if label.left else label.x
+        boxes.append((left, label.y - 9, left + long, label.y + 2))
+        assert left >= LEFT and left + long <= WIDTH and TOP - 12 < label.y < HEIGHT - BOTTOM
+    apart = lambda a, b: a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    assert all(apart(a, b) for a, b in itertools.combinations(boxes, 2))
+    circles = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+    assert all(apart(box, circle) for box in boxes for circle in circles)
+    (long,) = label_places(["x" * 300], [(60.0, 60.0)])
+    assert not long.away
+
+
+def test_a_method_is_found_without_its_brackets(tmp_path):
+    for recipe in ("lwf", "lwf_wa"):
+        for seed in range(2):
+            write(tmp_path / f"{recipe}{seed}", result(recipe, seed))
+    cells, _ = read_runs([tmp_path])
+    table = compare(cells, "lwf", across=("protocol",)).tables[0]
+    assert table.baseline == "lwf (strict)"
+    with pytest.raises(ConfigError, match="unknown method"):
+        compare(cells, "lw", across=("protocol",))
 
 
 def test_the_front_is_what_nothing_beats_at_as_little():

@@ -130,7 +130,7 @@ def test_another_holding_is_refused_and_part_of_what_a_method_is():
 
 
 def test_a_loss_of_the_first_task_alone_moves_nothing_later(tiny_stream):
-    core = Continual(make("acil", width=64), tiny_stream.shape, QUICK, 6)
+    core = Continual(make("acil", lift=64), tiny_stream.shape, QUICK, 6)
     start = copy.deepcopy(core.learner.state_dict())
     assert len(core.learn(tiny_stream[0])) == 2
     first = copy.deepcopy(core.learner.state_dict())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.compare.axes import BOTTOM, HEIGHT, Axes, power, short, spread, ticks
+from holdfast.compare.labels import label_places
 from holdfast.report.markup import safe
 from holdfast.report.svg import figure, write
 
@@ -157,7 +158,8 @@ def cost_chart(marks: Sequence[Mark], below: str, beside: str, label: str) -> st
         steps = [(b[0], a[1]) for a, b in itertools.pairwise(front)]
         axes.path([p for pair in zip(front, [*steps, front[-1]]) for p in pair], "front")
     places = [(axes.x(turn(m.x)), axes.y(m.y)) for m in known]
-    for m, (x, y), name in zip(known, places, named_beside(known, places)):
+    named = named_beside(known, places)
+    for m, (x, y), name in zip(known, places, named):
         kind = "dot" if m.front else "ring"
         words = safe(f"{m.name}: {m.y:.1f} at {m.x:,.4g}")
         axes.content.append(
@@ -170,31 +172,17 @@ def cost_chart(marks: Sequence[Mark], below: str, beside: str, label: str) -> st
 
 
 def named_beside(marks: Sequence[Mark], places: Sequence[tuple[float, float]]) -> list[str]:
-    """The names of marks at their right, or at their left where another mark is in the way.
-
-    >>> marks = [Mark(name, 0.0, 0.0, 0.0, True) for name in "ab"]
-    >>> ["end" in text for text in named_beside(marks, [(50.0, 9.0), (90.0, 12.0)])]
-    [True, False]
-    """
-    near = lambda a, b: 8 < b[0] - a[0] < 140 and abs(a[1] - b[1]) < 14
-    left = [any(near(here, other) for other in places) for here in places]
-    heights = [y for _, y in places]
-    columns: dict[tuple[bool, int], list[int]] = {}
-    for k, (x, _) in enumerate(places):
-        columns.setdefault((left[k], round(x / 20)), []).append(k)
-    for members in columns.values():
-        members.sort(key=lambda k: heights[k])
-        for k, y in zip(members, spread([heights[k] for k in members], 13, HEIGHT - BOTTOM)):
-            heights[k] = y
-    return [
-        write(
-            x + (-8 if left[k] else 8),
-            heights[k] - 5,
-            short(m.name),
-            "name end" if left[k] else "name",
-        )
-        for k, (m, (x, _)) in enumerate(zip(marks, places))
-    ]
+    """The names of marks beside them, with a line to those that found no room there."""
+    names = [short(m.name) for m in marks]
+    output = []
+    for name, (x, y), label in zip(names, places, label_places(names, places)):
+        text = write(label.x, label.y, name, "name end" if label.left else "name")
+        if label.away:
+            end = label.x + (2 if label.left else -2)
+            ends = f'x1="{x:.1f}" y1="{y:.1f}" x2="{end:.1f}" y2="{label.y - 3.5:.1f}"'
+            text = f'<line {ends} class="lead"/>{text}'
+        output.append(text)
+    return output
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:

@@ -12,7 +12,7 @@ from holdfast.compare.across import Figures, across_streams
 from holdfast.compare.cell import Cell
 from holdfast.compare.contrast import MARGIN, Contrast, contrasted, over_blocks
 from holdfast.compare.figures import FIGURES, Variant, Weighting, figures_of
-from holdfast.compare.groups import Group, Lane, grouped, why_apart
+from holdfast.compare.groups import Group, Lane, grouped, method_named, why_apart
 from holdfast.compare.mixed import Mixed
 from holdfast.compare.paired import Estimate, holm
 from holdfast.core.errors import ConfigError, unknown
@@ -116,9 +116,8 @@ def compare(
         raise ConfigError(f"--margin is a number above 0, not {margin}.")
     groups = grouped(cells, across)
     names = {lane.name for group in groups for lane in group.lanes}
-    for name in (*([baseline] if baseline else []), *(n for pair in contrasts for n in pair)):
-        if name not in names:
-            raise unknown("method of these runs", name, names)
+    baseline = method_named(baseline, names) if baseline else ""
+    contrasts = [(method_named(a, names), method_named(b, names)) for a, b in contrasts]
     view = _View(metric, margin, weighting, forgetting, joints(cells))
     tables = [_table(group, baseline, contrasts, view) for group in groups]
     figures = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,3 +163,19 @@ def _by_orders(lanes: Sequence[Lane]) -> list[list[Lane]]:
         orders = lane.orders.union(*(part[0] for part in tied))
         parts = [*rest, (orders, [member for part in tied for member in part[1]] + [lane])]
     return [part[1] for part in parts]
+
+
+def method_named(name: str, names: Iterable[str]) -> str:
+    """A method of a table by its name, without what brackets add to it if that leaves one.
+
+    Raises:
+        ConfigError: for a name of none, or of several.
+
+    >>> method_named("lwf", ["lwf (strict)", "lwf_wa (strict)"])
+    'lwf (strict)'
+    """
+    names = list(names)
+    ways = [other for other in names if other.startswith(f"{name} (")]
+    if name not in names and len(ways) != 1:
+        raise unknown("method of these runs", name, ways or names)
+    return name if name in names else ways[0]

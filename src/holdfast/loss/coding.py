@@ -37,8 +37,8 @@ def coding_rate(
     Source: Yu et al., *Learning diverse and discriminative representations via the principle of maximal
         coding rate reduction*, NeurIPS 2020
 
-    >>> coding_rate(torch.eye(4), torch.arange(4))  # log 3, and each class log 9 / 2 of its own
-    tensor(-1.0986)
+    >>> coding_rate(torch.eye(4), torch.arange(4))  # 2 log 3, less the log 9 / 2 of each class
+    tensor(1.0986)
     """
     if not epsilon > 0:
         raise ConfigError(f"the distortion epsilon must be positive, not {epsilon}.")

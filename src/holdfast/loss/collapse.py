@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError
-from holdfast.core.numerics import at_least_float32, in_float64
+from holdfast.core.numerics import at_least_float32
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_matrix, require_option
 from holdfast.loss.term import Term
@@ -29,7 +29,7 @@ def anti_collapse(
         h: (N, f) features, of more than f rows; of fewer, their covariance is singular and the jitter
             alone keeps the value finite.
         beta: least deviation that is asked, in the features' own units.
-        jitter: added to the diagonal.
+        jitter: added to the diagonal; at least the rounding of the covariance, 4 eps times its trace.
 
     Raises:
         ConfigError: unless beta and jitter are positive.
@@ -45,11 +45,13 @@ def anti_collapse(
     require_matrix("features", h)
     if len(h) < 2:
         return h.sum() * 0.0
-    away = in_float64(h) - in_float64(h).mean(0)
+    h = at_least_float32(h)
+    away = h - h.mean(0)
     covariance = away.T @ away / (len(h) - 1)
-    ridge = jitter * torch.ones_like(covariance[0]).diag()
+    rounding = 4 * torch.finfo(h.dtype).eps * covariance.detach().trace()
+    ridge = rounding.clamp_min(jitter).expand(len(covariance)).diag()
     root, _ = torch.linalg.cholesky_ex(covariance + ridge)
-    return -root.diagonal().clamp_max(beta).mean().to(at_least_float32(h))
+    return -root.diagonal().clamp_max(beta).mean()
 
 
 class AntiCollapse(Term):

@@ -28,7 +28,7 @@ def fetril(rehearse: float = 1.0, decide: str = "head") -> Method:
 
 
 @register("acil")
-def acil(width: int = 1024, decide: str = "") -> Method:
+def acil(lift: int = 1024, decide: str = "") -> Method:
     """ACIL: after a first task of training, a ridge regression of random features learns the rest exactly.
 
     Differences from the published code: an intercept, and features divided by the root of their number
@@ -36,11 +36,11 @@ def acil(width: int = 1024, decide: str = "") -> Method:
     strength is chosen on held-out rows of each task, not fixed.
 
     Args:
-        width: random features that are read; published from 5000 on.
+        lift: random features that are read; published from 5000 on.
         decide: the readout, as for --readout; empty for this ridge.
 
     Source: Zhuang et al., *ACIL: analytic class-incremental learning with absolute memorization and
         privacy protection*, NeurIPS 2022
     """
-    readout = decide or f"random-ridge:width={width}:drift=none"
+    readout = decide or f"random-ridge:width={lift}:drift=none"
     return Method(CrossEntropy("seen"), readout=build_readout(readout), once=True)

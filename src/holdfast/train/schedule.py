@@ -74,7 +74,7 @@ class EpochCosine(WarmupCosine):
     >>> weights = torch.nn.Linear(1, 1).parameters()
     >>> schedule = EpochCosine(torch.optim.SGD(weights, lr=0.5), epochs=100, batches=2, warmup=10)
     >>> [round(schedule.rate(update, 0.5), 4) for update in (0, 1, 19, 20, 198)]
-    [0.01, 0.0339, 0.4644, 0.4854, 0.0005]
+    [0.01, 0.0339, 0.4639, 0.4852, 0.0005]
     """
 
     def get_lr(self) -> list[float | torch.Tensor]:
