@@ -143,6 +143,9 @@ def test_the_more_certain_side_leads():
     flipped = sure.flip(1)  # as certain as each other
     expected = (forward_kl(sure, flipped) + forward_kl(flipped, sure)) / 2
     assert_close(balanced_kl(sure, flipped, share=0.9), expected)
+    both = (forward_kl(sure, unsure) + forward_kl(unsure, sure)) / 2
+    assert_close(balanced_kl(sure, unsure, share=0.5), both)
+    assert_close(balanced_kl(sure, unsure, share=1.0), forward_kl(sure, unsure))
 
 
 def test_jensen_shannon_is_symmetric_and_bounded():
