@@ -1,10 +1,16 @@
-"""Overlapping clouds of features for tests of readouts."""
+"""Random numbers and overlapping clouds of features for tests."""
 
 import torch
 
 from holdfast.learner import Output
 
 EVEN, UNEVEN = (20, 20, 20, 20), (9, 40, 16, 31)
+
+
+def normal(seed, *shape):
+    """Standard normal numbers in float64, the same for one seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def clouds(sizes, seed=0, wide=5):

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 import reference_strict as reference
 from checker import unchecked
+from clouds import normal
 from holdfast.anchor import (
     CycleDistillation,
     FeatureDistillation,
@@ -17,11 +18,6 @@ from holdfast.core.errors import ConfigError
 from holdfast.learner.feature_map import FeatureMap
 from holdfast.testing.bench import Bench
 from holdfast.testing.terms import prepared, value_of
-
-
-def normal(seed, *shape):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def moved_map(seed, kind="mlp", f=4):

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 import reference_strict as reference
 from checker import unchecked
+from clouds import normal
 from holdfast.anchor import (
     FeatureFisher,
     FrameSoftmax,
@@ -19,12 +20,6 @@ from holdfast.core.output import outputs
 from holdfast.curvature.likelihood import Likelihood
 from holdfast.learner import Frame
 from holdfast.testing.bench import Bench
-
-
-def normal(seed, *shape):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
 
 LOGITS, WEIGHT = normal(0, 6, 3), normal(1, 3, 4)
 

@@ -1,8 +1,6 @@
 """A grid and a tuning whose images do not fit into memory: decoded once, beside the runs, same figures."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from holdfast.compare import work
 from holdfast.compare.arrival import Data
@@ -12,20 +10,14 @@ from holdfast.compare.tuning import Tuning
 from holdfast.core import filed
 from holdfast.core.filed import FiledTensor
 from holdfast.stream import PixelStore, pixel_store
+from pictures import write_pictures
 
 QUICK = {"epochs": ["1"], "batch": ["8"], "width": ["4"]}
 
 
 @pytest.fixture
 def zoo(tmp_path):
-    """4 classes of 5 images of 12 x 12 pixels."""
-    chance = np.random.default_rng(0)
-    for label in ("ant", "bee", "cow", "dog"):
-        (tmp_path / "zoo" / label).mkdir(parents=True)
-        for i in range(5):
-            pixels = chance.integers(256, size=(12, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "zoo" / label / f"{i}.png")
-    return tmp_path / "zoo"
+    return write_pictures(tmp_path / "zoo")
 
 
 @pytest.fixture

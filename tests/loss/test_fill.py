@@ -8,15 +8,11 @@ from torch.testing import assert_close
 
 import reference_strict as reference
 from checker import unchecked
+from clouds import normal
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.step import Step
 from holdfast.learner import Output
 from holdfast.loss import AntiCollapse, CodingRate, anti_collapse, coding_rate
-
-
-def normal(seed, *shape):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def unit(seed, n, d):

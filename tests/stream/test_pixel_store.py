@@ -1,6 +1,5 @@
 """Pixels on disk: the same as in memory, decoded once, named by what they were decoded from."""
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,19 +9,15 @@ from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.filed import FiledTensor
 from holdfast.stream import PixelStore, open_source, pixel_store
 from holdfast.stream.split import class_incremental
+from pictures import write_pictures
 
 
 @pytest.fixture
 def photographs(tmp_path):
-    """4 classes of 5 images of 12 x 12 pixels; one file is none."""
-    chance = np.random.default_rng(0)
-    for label in ("ant", "bee", "cow", "dog"):
-        (tmp_path / "data" / label).mkdir(parents=True)
-        for i in range(5):
-            pixels = chance.integers(256, size=(12, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "data" / label / f"{i}.png")
-    (tmp_path / "data" / "bee" / "9.png").write_bytes(b"no image")
-    return tmp_path / "data"
+    """Pictures; one file is none."""
+    folder = write_pictures(tmp_path / "data")
+    (folder / "bee" / "9.png").write_bytes(b"no image")
+    return folder
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 import pytest
 import torch
 
-from holdfast.core import constants
-from holdfast.recipes import RECIPES, make
-from holdfast.testing import small_stream
+from holdfast.recipes import RECIPES
 from holdfast.testing.strays import counting_strays
-from holdfast.testing.watched import QUICK
 from holdfast.train import records
-from holdfast.train.continual import Continual
+from second_task import counted_in_second_task
 
 OPTIONS = (
     "er:forward=split", "derpp:classes=seen", "lwf_strict:rehearse=3:decide=head", "si:step=proximal",
@@ -17,24 +14,10 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def strays_of_a_task(recipe, batch):
-    """In the second task of a small stream: in opening it and in its two epochs."""
-    core = Continual(
-        make(recipe), (stream := small_stream(each=10)).shape, QUICK.updated(batch=batch), 6
-    )
-    core.learn(stream[0])
-    constants._made_once.cache_clear()
-    epochs = core.epochs(stream[1])
-    with counting_strays() as strays:
-        for _ in range(2):
-            next(epochs, None)
-    return strays
-
-
 @pytest.mark.parametrize("recipe", [*RECIPES, *OPTIONS])
 def test_more_steps_make_no_more_strays(recipe, monkeypatch):
     monkeypatch.setattr(records, "reading_interval", lambda device: 1000)
-    few, many = (strays_of_a_task(recipe, batch) for batch in (10, 5))
+    few, many = (counted_in_second_task(recipe, batch, counting_strays) for batch in (10, 5))
     assert {where: n - few[where] for where, n in many.items() if n > few[where]} == {}
 
 

@@ -10,16 +10,16 @@ from holdfast.core.errors import DivergedError
 from holdfast.core.rows import Rows
 from holdfast.core.step import Step
 from holdfast.loss import CrossEntropy, Term
-from holdfast.recipes import RECIPES, make
+from holdfast.recipes import RECIPES
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Task
 from holdfast.testing import counting_waits, small_stream
 from holdfast.testing.watched import QUICK
 from holdfast.train import records
-from holdfast.train.continual import Continual
 from holdfast.train.events import Epoch
 from holdfast.train.loop import NewRows
 from holdfast.train.runner import run
+from second_task import counted_in_second_task
 
 OPTIONS = (
     "er:forward=split", "derpp:classes=seen", "lwf_strict:rehearse=3:decide=head", "si:step=proximal",
@@ -27,20 +27,6 @@ OPTIONS = (
     "lwf:divergence=jensen_shannon", "kfac_laplace:classes=new",
 )  # fmt: skip
 LISTED = [0, 2]
-
-
-def waits_of_a_task(recipe, batch):
-    """In the second task of a small stream: in opening it and in its two epochs."""
-    setup = QUICK.updated(batch=batch, lr=0.01)
-    stream = small_stream(each=10)  # 20 rows a task
-    core = Continual(make(recipe), stream.shape, setup, 6)
-    core.learn(stream[0])
-    constants._made_once.cache_clear()
-    epochs = core.epochs(stream[1])
-    with counting_waits() as waits:
-        for _ in range(2):
-            next(epochs, None)
-    return waits
 
 
 @pytest.fixture
@@ -51,7 +37,9 @@ def accelerator(monkeypatch):
 
 @pytest.mark.parametrize("recipe", [*RECIPES, *OPTIONS])
 def test_more_steps_do_not_wait_more(recipe, accelerator):
-    few, many = (waits_of_a_task(recipe, batch) for batch in (10, 5))
+    few, many = (
+        counted_in_second_task(recipe, batch, counting_waits, lr=0.01) for batch in (10, 5)
+    )
     more = {where: n - few[where] for where, n in many.items() if n > few[where]}
     assert more == {}
 
