@@ -23,7 +23,7 @@ from holdfast.compare.tuned import read_tuned
 from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import listed, pieces
-from holdfast.recipes.presets import PresetName
+from holdfast.core.settings import PresetName
 from holdfast.report.progress import progress_mode, rough
 from holdfast.report.table import percent
 

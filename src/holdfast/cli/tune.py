@@ -16,7 +16,8 @@ from holdfast.cli.terminal import shown
 from holdfast.compare.arrival import Data, named_stream
 from holdfast.compare.tuning import Tuning, tune
 from holdfast.core.errors import ConfigError
-from holdfast.recipes.presets import PresetName, find_preset
+from holdfast.core.settings import PresetName
+from holdfast.recipes.presets import find_preset
 from holdfast.report.table import percent
 from holdfast.stream import peek_shape
 
