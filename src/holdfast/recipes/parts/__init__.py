@@ -1,0 +1,1 @@
+"""The parts that any recipe can be given, by what they are about; each is a few lines with its source."""
