@@ -12,7 +12,7 @@ from holdfast.readout.confidence import Confidence
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.tracker import Tracker
 
-KEPT = "as it was chosen with the rows"
+KEPT = "as it was chosen with them"
 
 
 def rest_of(

@@ -52,7 +52,7 @@ class KernelGaussian(SharedGaussian):
     """
 
     label = "klda"
-    choices = ("kernel",)  # by distances of the first task's rows
+    lasting = ("kernel",)  # by the first task's rows
 
     def __init__(
         self,

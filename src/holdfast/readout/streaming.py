@@ -49,7 +49,8 @@ class Streaming(Readout):
     """
 
     by_class = False  # whether a class has an unknown threshold of its own
-    choices: tuple[str, ...] = ()  # attributes that are chosen by rows
+    choices: tuple[str, ...] = ()  # what is chosen by rows
+    lasting: tuple[str, ...] = ()  # what the first rows chose for good
 
     def __init__(
         self,
@@ -152,7 +153,7 @@ class Streaming(Readout):
         rest = rest_of(self.tracker, self.name, self.read(out), y, slack)
         self.tracker.statistics = rest
         self.forget_decision()
-        return kept_choices(self.choices, self.confidence)
+        return kept_choices((*self.choices, *self.lasting), self.confidence)
 
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""

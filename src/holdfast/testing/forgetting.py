@@ -58,9 +58,9 @@ def forgets_rows(fitted: Readout, bench: Bench, task: Task, name: str) -> None:
     empty = Statistics.empty(x.shape[1], tracker.structure, tracker.rank, x)
     tracker.statistics = empty.add(x[~gone], y[~gone], len(readout.known.count))
     twin.forget_decision()
-    found, expected = readout.decision(x), twin.decision(x)
+    scored, expected = readout.decision(x), twin.decision(x)
     size = float(expected[expected.isfinite()].abs().max())
-    gap = float((found - expected).nan_to_num(0, 0, 0).abs().max())
+    gap = float((scored - expected).nan_to_num(0, 0, 0).abs().max())
     expect(
         gap <= CLOSE * max(size, 1.0),
         f"the readout {name} scores by {gap:.1e} otherwise than one that never had the rows.",
