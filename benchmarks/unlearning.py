@@ -2,7 +2,7 @@
 
 python benchmarks/unlearning.py [--what rows|class] [--seeds 10] [--epochs 20] [--forget 60]
 
-A small network learns the digits, with F (some rows of the class 3, or all of it) and, as its oracle, without.
+A small network learns the digits with F (some rows of class 3, or all of it) and, as its oracle, without.
 Figures are differences to the oracles of the same seeds with 95 % intervals, KLOM beside its floor (two
 halves of the oracles), membership of F against test rows of its class, and steps until F is learned again.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.anchor.unlearn import ForgetEvidence, unlearn
+from holdfast.anchor.unlearn import ForgetEvidence, unlearn_rows
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import to_float
 from holdfast.core.output import outputs
@@ -104,7 +104,7 @@ def without_evidence(learner: Learner, gone: Rows, kept: Rows) -> Learner | None
         print("evidence removal: refused, the class itself is retained: it is for whole classes")
         return None
     try:
-        unlearn(learner, ForgetEvidence(gone), means, steps=60, lr=0.02)
+        unlearn_rows(learner, ForgetEvidence(gone), means, steps=60, lr=0.02)
     except ConfigError as refused:
         print(f"evidence removal: refused, {refused}")
         return None
@@ -122,7 +122,10 @@ def report(name: str, arms: list[Scored], oracles: list[Scored], tables: dict[st
         each = [[accuracy(scored, rows) for scored in of] for of in (arms, oracles)]
         d = retrained_difference(*each)
         shares = [100 * sum(values) / len(values) for values in each]
-        m = [torch.stack([margins(s(rows), rows.y).nan_to_num(-100) for s in of]) for of in (arms, oracles)]
+        m = [
+            torch.stack([margins(s(rows), rows.y).nan_to_num(-100) for s in of])
+            for of in (arms, oracles)
+        ]
         half = len(arms) // 2
         apart, floor = klom(m[0][:half], m[1][half:]), klom_floor(m[1])
         print(
@@ -133,7 +136,9 @@ def report(name: str, arms: list[Scored], oracles: list[Scored], tables: dict[st
         )
     for who, of in (("unlearned", arms), ("anew", oracles)):
         found = [
-            membership(*(margins(s(tables[t]), tables[t].y).nan_to_num(-100) for t in ("F", "unseen")))
+            membership(
+                *(margins(s(tables[t]), tables[t].y).nan_to_num(-100) for t in ("F", "unseen"))
+            )
             for s in of
         ]
         n = len(found)
@@ -177,14 +182,18 @@ def main() -> None:
     oracles = [by_readout(learner, gaussian(learner, kept)) for learner in anew]
     report("readout removal (network has seen F)", readouts, oracles, tables)
     print(f"  scores differ from a readout fitted without F on the same network by {max(gaps):.1e}")
-    lost = [without_evidence(learner, gone, kept) for learner in before[: asked.seeds if asked.what == "class" else 1]]
+    lost = [
+        without_evidence(learner, gone, kept)
+        for learner in before[: asked.seeds if asked.what == "class" else 1]
+    ]
     if all(learner is not None for learner in lost):
         report("evidence removal (head)", [*map(by_head, lost)], [*map(by_head, anew)], tables)
     for name, learners in (("nothing", before), ("evidence", lost), ("anew", anew)):
         target = accuracy(by_head(before[0]), gone)
         steps = [relearned(learner, gone, target) for learner in learners if learner is not None]
         if steps:
-            print(f"relearn, {name}: {sum(steps) / len(steps):.1f} steps until F is {100 * target:.0f} % right")
+            mean, share = sum(steps) / len(steps), 100 * target
+            print(f"relearn, {name}: {mean:.1f} steps until {share:.0f} % of F are right")
 
 
 if __name__ == "__main__":

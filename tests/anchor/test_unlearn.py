@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from holdfast.anchor import Rule
-from holdfast.anchor.unlearn import ForgetEvidence, evidence, unlearn
+from holdfast.anchor.unlearn import ForgetEvidence, evidence, unlearn_rows
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import Output, outputs
 from holdfast.core.rows import Rows
@@ -63,7 +63,9 @@ def test_classes_that_lie_among_the_retained_ones_are_refused():
     retained = normal(3, 8)
     inside = retained[:1] + retained[1:2] + 0.1 * normal(1, 8, seed=3)
     assert evidence(retained, inside, most=1.0).overlap > 0.9
-    with pytest.raises(ConfigError, match=r"overlap with the retained ones by 0\.9\d, more than 0\.9"):
+    with pytest.raises(
+        ConfigError, match=r"overlap with the retained ones by \d\.\d\d, more than 0\.9"
+    ):
         evidence(retained, inside)
     with pytest.raises(ConfigError, match="give both"):
         evidence(retained[:0], inside)
@@ -80,13 +82,16 @@ def test_what_was_unlearned_has_no_evidence_and_retained_answers_stay():
     means = {k: h[kept_y == k].mean(0) for k in range(2)}
     means[2] = network(gone.x).features.detach().mean(0)
     term = ForgetEvidence(gone)
-    values = unlearn(network, term, means, steps=400, lr=0.05, rules=[Keep(kept_x)])
+    values = unlearn_rows(network, term, means, steps=400, lr=0.05, rules=[Keep(kept_x)])
     assert values[0] > 0.1
-    assert float((network(gone.x).features @ term.directions.float()).abs().max()) < 1e-3
-    assert_close(network(kept_x).features, h, atol=1e-5, rtol=0)
+    left = network(gone.x).features.detach() @ term.directions.float()
+    assert float(left.abs().max()) < 1e-3
+    assert_close(network(kept_x).features.detach(), h, atol=1e-5, rtol=0)
     free = Linear()
-    unlearn(free, ForgetEvidence(gone), means, steps=400, lr=0.05)
-    assert float((free(kept_x).features - h).abs().max()) > 0.1  # without the rule they move
+    unlearn_rows(free, ForgetEvidence(gone), means, steps=400, lr=0.05)
+    assert (
+        float((free(kept_x).features.detach() - h).abs().max()) > 0.1
+    )  # without the rule they move
 
 
 def test_the_term_is_the_mean_square_along_the_directions():
@@ -110,7 +115,7 @@ def test_a_network_that_learned_one_of_the_classes_alone_cannot_unlearn_it():
     network, gone = Linear(), table(torch.randn(4, 9), torch.tensor([2, 2, 2, 2]))
     for means in ({2: torch.ones(6)}, {0: torch.ones(6)}):
         with pytest.raises(ConfigError, match="give the means of both"):
-            unlearn(network, ForgetEvidence(gone), means)
+            unlearn_rows(network, ForgetEvidence(gone), means)
     with pytest.raises(ConfigError, match="nothing to forget"):
         ForgetEvidence(gone[slice(0, 0)])
 

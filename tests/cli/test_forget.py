@@ -72,7 +72,9 @@ def test_images_are_forgotten_and_how_far_it_goes_is_said(model, zoo, capsys):
     names = {file.name for file in (zoo / "gone").rglob("*.png")}
     counts = {k: len(list((zoo / "gone" / k).iterdir())) for k in NAMES[:2]}
     text = said(capsys, "forget", model, "--data", zoo / "gone")
-    assert f"forgot {len(names)} images: {counts['ant']} of 'ant' ({9 - counts['ant']} left)" in text
+    assert (
+        f"forgot {len(names)} images: {counts['ant']} of 'ant' ({9 - counts['ant']} left)" in text
+    )
     assert "the model is one that never learned them: none of its weights saw them" in text
     assert "an image that was never learned cannot be told from one that was" in text
     assert "temperature as it was chosen with them" in text

@@ -22,7 +22,7 @@ FIXED = [
     "mean:metric=euclidean",
     "ridge:strength=0.05:drift=none:balance=True",
     "random-ridge:width=40:strength=0.1:drift=none",
-    "select:rule=gaussian",
+    "select:rule=gaussian, shrinkage 0.8",
     "anacp:width=24:strength=2:draws=8",
     "pseudo-head:each=12:drift=none",
     "pseudo-head:each=12:drift=none:structure=diagonal",
@@ -58,7 +58,14 @@ def test_a_readout_that_forgot_is_one_that_never_had_the_rows(fitted, text):
     x, y = cloud()
     gone = torch.arange(len(y)) % 5 == 0
     forgetful = fitted(build_readout(text), (x, y))
-    assert float((scores(forgetful, x) - scores(fitted(build_readout(text), (x[~gone], y[~gone])), x)).abs().max()) > 1e-4
+    assert (
+        float(
+            (scores(forgetful, x) - scores(fitted(build_readout(text), (x[~gone], y[~gone])), x))
+            .abs()
+            .max()
+        )
+        > 1e-4
+    )
     forgetful.forget(said(x[gone]), y[gone])
     expected = scores(fitted(build_readout(text), (x[~gone], y[~gone])), x)
     close = CLOSE if hasattr(forgetful, "decision") else {"rtol": 1e-4, "atol": 1e-4}

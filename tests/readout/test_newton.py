@@ -26,9 +26,10 @@ def ridge(x, y, decay, classes=3):
 def softmax(x, y, decay, classes=3):
     """The least by Newton's method, to rounding."""
     w = torch.zeros(classes, x.shape[1], dtype=torch.float64)
-    loss = lambda v: functional.cross_entropy(
-        x @ v.view_as(w).T, y, reduction="sum"
-    ) + decay / 2 * v.square().sum()
+    loss = lambda v: (
+        functional.cross_entropy(x @ v.view_as(w).T, y, reduction="sum")
+        + decay / 2 * v.square().sum()
+    )
     flat = w.flatten()
     for _ in range(30):
         gradient = torch.autograd.functional.jacobian(loss, flat)
@@ -79,8 +80,9 @@ def test_the_step_for_a_softmax_is_that_of_its_gradient_and_curvature():
     x, y = rows(12, 2)
     w = torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     found = newton_unlearned(w, (x[3:], y[3:]), (x[:3], y[:3]), "softmax", 0.7)
-    loss = lambda v: functional.cross_entropy(x[3:] @ v.view_as(w).T, y[3:], reduction="sum") + (
-        0.35 * v.square().sum()
+    loss = lambda v: (
+        functional.cross_entropy(x[3:] @ v.view_as(w).T, y[3:], reduction="sum")
+        + (0.35 * v.square().sum())
     )
     hessian = torch.autograd.functional.hessian(loss, w.flatten())
     total = sum(

@@ -54,7 +54,9 @@ def test_images_that_were_forgotten_were_never_learned(readout):
     core = learner(x, labels, readout)
     what = forget_images(core, x[GONE], [labels[i] for i in GONE])
     stay = [i for i in range(len(labels)) if i not in GONE]
-    assert_close(scores(core), scores(learner(x[stay], [labels[i] for i in stay], readout)), **TIGHT)
+    assert_close(
+        scores(core), scores(learner(x[stay], [labels[i] for i in stay], readout)), **TIGHT
+    )
     assert what.images == {"ant": 2, "bee": 2, "cat": 1}
     assert what.left == {"ant": 6, "bee": 6, "cat": 7}
     assert what.exact == "model" and what.trained == []
@@ -97,7 +99,10 @@ def test_a_list_of_hashes_tells_images_and_models_apart():
     x, _ = vectors()
     one = content_hash(x[0], "a")
     assert one == content_hash(x[0].clone(), "a") and len(one) == 64
-    assert len({one, content_hash(x[0], "b"), content_hash(x[1], "a"), content_hash(x[0, :4], "a")}) == 4
+    assert (
+        len({one, content_hash(x[0], "b"), content_hash(x[1], "a"), content_hash(x[0, :4], "a")})
+        == 4
+    )
 
 
 def manifest(version, **update):
@@ -121,8 +126,14 @@ def test_what_cannot_be_forgotten_is_said():
     core = learner(x, labels)
     before = scores(core)
     for rows, why in (
-        (range(7), "'ant' was learned from 8 images, and 1 would be left: a class keeps at least 2"),
-        (range(8), "and 0 would be left: a class keeps at least 2. To forget all of it use holdfast"),
+        (
+            range(7),
+            "'ant' was learned from 8 images, and 1 would be left: a class keeps at least 2",
+        ),
+        (
+            range(8),
+            "and 0 would be left: a class keeps at least 2. To forget all of it use holdfast",
+        ),
     ):
         with pytest.raises(ConfigError, match=why):
             forget_images(core, x[list(rows)], [labels[i] for i in rows])
@@ -137,7 +148,9 @@ def test_what_cannot_be_forgotten_is_said():
     assert torch.equal(scores(core), before)
     trained = Continual(make("lwf"), (5,), Setup(Training(epochs=1), readout="stale-gaussian"))
     trained.learn(trained.arrive(x, labels))
-    with pytest.raises(ConfigError, match="2 images cannot be forgotten: the recipe lwf trains the"):
+    with pytest.raises(
+        ConfigError, match="2 images cannot be forgotten: the recipe lwf trains the"
+    ):
         forget_images(trained, x[:2], labels[:2])
     low = learner(x, labels, "class-gaussian:structure=low_rank:rank=2:drift=none")
     with pytest.raises(ConfigError, match="rows cannot be taken out of a class"):

@@ -27,6 +27,7 @@ from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
 from holdfast.anchor.teacher import TaughtBy, taught
 from holdfast.anchor.translation import TranslatedRehearsal, translated
+from holdfast.anchor.unlearn import Evidence, ForgetEvidence, evidence, unlearn_rows
 from holdfast.anchor.weight import Proximal, Quadratic
 from holdfast.curvature.curvature import Curvature
 from holdfast.curvature.importance import Importance, Unit
@@ -37,9 +38,11 @@ __all__ = [
     "Curvature",
     "CycleDistillation",
     "Divergence",
+    "Evidence",
     "FDivergence",
     "FeatureDistillation",
     "FeatureFisher",
+    "ForgetEvidence",
     "FrameSoftmax",
     "HeadSoftmax",
     "Importance",
@@ -64,6 +67,7 @@ __all__ = [
     "cycle_distillation",
     "distillation",
     "edited",
+    "evidence",
     "f_divergence",
     "feature_distillation",
     "feature_matrix",
@@ -75,4 +79,5 @@ __all__ = [
     "reverse_kl",
     "taught",
     "translated",
+    "unlearn_rows",
 ]

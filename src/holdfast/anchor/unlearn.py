@@ -63,9 +63,9 @@ def evidence(
     overlap = float((q.T @ a).square().sum()) / max(min(q.shape[1], a.shape[1]), 1)
     if overlap > most:
         raise ConfigError(
-            f"the classes to forget overlap with the retained ones by {overlap:.2f}, more than {most}: hardly "
-            "anything speaks for them alone, so that taking it away would hurt the others and tell "
-            "nothing. Train anew without them, or forget them in the readout."
+            f"the classes to forget overlap with the retained ones by {overlap:.2f}, more than {most}: "
+            "hardly anything speaks for them alone, so that taking it away would hurt the others and "
+            "tell nothing. Train anew without them, or forget them in the readout."
         )
     rest = forgotten.double().T
     return Evidence(_basis(rest - q @ (q.T @ rest)), overlap)
@@ -93,8 +93,8 @@ class ForgetEvidence(Term):
     Raises:
         ConfigError: for no row.
 
-    Source: in the manner of Wang et al., arXiv 2505.24428, without its sparse auto-encoder; the formulas are
-        not verified against the source
+    Source: in the manner of Wang et al., arXiv 2505.24428, without its sparse auto-encoder; formulas not
+        verified against the source
     """
 
     on = "given"
@@ -163,7 +163,7 @@ class ForgetEvidence(Term):
         self.known = {name: state[name] for name in ("count", "sum") if name in state}
 
 
-def unlearn(
+def unlearn_rows(
     learner: Learner,
     term: ForgetEvidence,
     means: dict[int, Float[Tensor, " f"]],

@@ -209,8 +209,8 @@ class Import:
 class Export:
     """Write a model in a form that runs without holdfast: pixels in, scores of the classes out.
 
-    ONNX also gives probabilities and how strange an input is; beside it, FILE.json says how to use it. FILE.md
-    is its model card, for README.md on the Hugging Face hub.
+    ONNX also gives probabilities and how strange an input is; beside it, FILE.json says how to use it.
+    FILE.md is its model card, for README.md on the Hugging Face hub.
 
     Args:
         model: folder of the model.

@@ -35,8 +35,8 @@ class Forget:
             images of that class.
         name: of the class, where only images of one are to be forgotten.
         readout_only: take them out of the readout although weights were trained on their classes.
-        choose_anew: choose the rule or strength that was chosen with them by draws of what is left, in place
-            of leaving it as it is.
+        choose_anew: choose the rule or strength that was chosen with them by draws of what is left, in
+            place of leaving it as it is.
         purge: delete the earlier versions that may hold them.
         json: the certificate as a JSON object.
         device: auto, cpu, cuda or mps.
@@ -102,7 +102,9 @@ def _asked(
     data = predictor.read_folder(list_labelled(source))
     if data.skipped:
         file, why = data.skipped[0]
-        raise DataError(f"{file} cannot be read ({why}): it was not learned either, so leave it out.")
+        raise DataError(
+            f"{file} cannot be read ({why}): it was not learned either, so leave it out."
+        )
     return data.x, list(data.labels)
 
 
@@ -122,7 +124,9 @@ def lines(paper: Mapping[str, Any], model: str) -> list[str]:
     )
     exact = "the model is one that never learned them: none of its weights saw them"
     if paper["exact"] == "readout":
-        exact = f"the readout never learned them, but {' and '.join(paper['trained_on_it'])} may have"
+        exact = (
+            f"the readout never learned them, but {' and '.join(paper['trained_on_it'])} may have"
+        )
     text = [
         f"forgot {sum(paper['images'].values()):,} images: {each}; {exact}",
         "checked: their number, and that they lie no further out than what was learned; an image that "

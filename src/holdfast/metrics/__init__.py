@@ -50,9 +50,22 @@ from holdfast.metrics.similarity import (
 )
 from holdfast.metrics.stability import distance_drift, rotated, shesha, spearman
 from holdfast.metrics.subspace import frozen_part, frozen_share, left_basis, overlap
+from holdfast.metrics.unlearning import (
+    Difference,
+    Membership,
+    gaussian_auc,
+    klom,
+    klom_floor,
+    margins,
+    membership,
+    relearn_time,
+    retrained_difference,
+)
 
 __all__ = [
     "Accuracy",
+    "Difference",
+    "Membership",
     "Missing",
     "accuracies",
     "adaptive_ece",
@@ -79,10 +92,15 @@ __all__ = [
     "fpr_at_unknown95",
     "frozen_part",
     "frozen_share",
+    "gaussian_auc",
     "invasion",
+    "klom",
+    "klom_floor",
     "left_basis",
+    "margins",
     "mean_drift",
     "mean_size",
+    "membership",
     "nc1",
     "nc1_quotient",
     "nc2",
@@ -98,6 +116,8 @@ __all__ = [
     "procrustes",
     "prototype_alignment",
     "reason_of",
+    "relearn_time",
+    "retrained_difference",
     "retrieval",
     "right_task",
     "rotated",

@@ -205,7 +205,9 @@ def membership(members: Float[Tensor, " n"], unseen: Float[Tensor, " m"]) -> Mem
     """
     n, m = len(members), len(unseen)
     if not n or not m:
-        raise ConfigError("membership compares rows that were learned with rows that were not: give both.")
+        raise ConfigError(
+            "membership compares rows that were learned with rows that were not: give both."
+        )
     a, b = members.double().numpy(), unseen.double().numpy()
     auc = float(stats.mannwhitneyu(a, b).statistic) / (n * m)
     allowed = int(0.01 * m)  # false members

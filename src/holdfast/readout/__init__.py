@@ -7,6 +7,7 @@ from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
 from holdfast.readout.klda import KernelGaussian
 from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead, fit_softmax
 from holdfast.readout.nearest import NearestMean, NearestPrototype
+from holdfast.readout.newton import newton_unlearned
 from holdfast.readout.readout import (
     READOUTS,
     FitContext,
@@ -42,6 +43,7 @@ __all__ = [
     "Streaming",
     "build_readout",
     "fit_softmax",
+    "newton_unlearned",
     "readout_class",
     "register",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,14 +11,14 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import solve_positive
 from holdfast.loss.checks import require_option
 
-Loss = Literal["ridge", "softmax"]
+LOSSES = ("ridge", "softmax")
 
 
 def newton_unlearned(
     weight: Float[Tensor, "k f"],
     kept: tuple[Float[Tensor, "n f"], Int[Tensor, " n"]],
     gone: tuple[Float[Tensor, "m f"], Int[Tensor, " m"]],
-    loss: Loss = "ridge",
+    loss: str = "ridge",
     decay: float = 1.0,
 ) -> Float[Tensor, "k f"]:
     """W + H'^-1 sum_F grad l_i(W): weights of a linear layer fitted to all rows, without F = ``gone``.
@@ -44,13 +42,13 @@ def newton_unlearned(
     Source: Georgiev et al., *Attribute-to-delete: machine unlearning via datamodel matching*, ICLR 2025,
         for a linear layer; not verified against the source
     """
-    require_option("loss", loss, get_args(Loss))
+    require_option("loss", loss, LOSSES)
     if not decay > 0:
         raise ConfigError(f"the decay of a layer that forgets must be positive, not {decay}.")
     if not len(kept[0]):
         raise ConfigError(
-            "a Newton step needs the rows that are kept, and there are none: where no row may be stored, take "
-            "rows out of statistics (Readout.forget)."
+            "a Newton step needs the rows that are kept, and there are none: where no row may be stored, "
+            "take rows out of statistics (Readout.forget)."
         )
     if not len(gone[0]):
         return weight
@@ -79,6 +77,6 @@ def _softmax_hessian(w: Float[Tensor, "k f"], x: Float[Tensor, "n f"]) -> Float[
     blocks = torch.zeros(k, f, k, f, dtype=x.dtype)
     for a in range(k):
         for b in range(k):
-            share = p[:, a] * ((a == b) - p[:, b])
+            share = p[:, a] * (float(a == b) - p[:, b])
             blocks[a, :, b] = (x * share[:, None]).T @ x
     return blocks.view(k * f, k * f)

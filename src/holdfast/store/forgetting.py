@@ -69,8 +69,8 @@ def forget_images(
         x: the images or vectors, as they were learned.
         labels: the class of each.
         readout_only: accept that weights were trained on these classes, and remember them.
-        choose_anew: choose what was chosen with the images by draws of what is left (`decide_by`), in place of
-            leaving it as it is.
+        choose_anew: choose what was chosen with the images by draws of what is left (`decide_by`), in
+            place of leaving it as it is.
 
     Raises:
         ConfigError: for a class it does not have, one that would keep fewer than two images, weights that
@@ -114,13 +114,13 @@ def _left(readout: Streaming, core: Continual, counts: Mapping[str, int]) -> dic
         left[name] = known - count
         if left[name] < 0:
             raise DataError(
-                f"'{name}' was learned from {known} images, and {count} were brought to be forgotten: bring "
-                "only images that were learned."
+                f"'{name}' was learned from {known} images, and {count} were brought to be forgotten: "
+                "bring only images that were learned."
             )
         if left[name] < LEFT:
             raise ConfigError(
-                f"'{name}' was learned from {known} images, and {left[name]} would be left: a class keeps at "
-                f"least {LEFT}. To forget all of it use holdfast remove."
+                f"'{name}' was learned from {known} images, and {left[name]} would be left: a class keeps "
+                f"at least {LEFT}. To forget all of it use holdfast remove."
             )
     return left
 
