@@ -1,8 +1,10 @@
 """Samples dropped from a memory, and what later ones do with their places."""
 
+import pytest
 import torch
 
 from holdfast.memory import ClassBalanced, NoMemory, Reservoir
+from holdfast.testing.forgetting import forgets_samples
 
 
 def chance(seed=0):
@@ -55,3 +57,20 @@ def test_what_a_reservoir_owes_survives_in_its_state(table):
         each.observe(table([0] * 3, first=8), 0, chance(1))
     assert fresh.rows.key.tolist() == memory.rows.key.tolist() and len(fresh) == 4
     assert "owed" not in memory.get_extra_state()  # made up for: a state as before
+
+
+def test_the_law_sees_a_memory_that_keeps_what_it_is_to_drop(table):
+    class Sticky(ClassBalanced):
+        def drop(self, keys):
+            return 2 if len(self) == 4 else 0
+
+    class Silent(ClassBalanced):
+        def drop(self, keys):
+            super().drop(keys)
+            return 0
+
+    for kind, why in ((Sticky, "keeps other samples"), (Silent, "says that it dropped 0 samples")):
+        memory = kind(4)
+        memory.rows = table([0, 0, 1, 1])
+        with pytest.raises(AssertionError, match=why):
+            forgets_samples(memory, "it")

@@ -7,6 +7,9 @@ from torch.testing import assert_close
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.learner import Output
 from holdfast.readout import build_readout
+from holdfast.testing.bench import Bench
+from holdfast.testing.forgetting import forgets_rows
+from holdfast.testing.readouts import fit
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-8}
 # nothing is chosen by rows, so that a fit without them is the very same readout
@@ -126,3 +129,31 @@ def test_statistics_that_a_map_moved_give_no_rows_back(fitted):
     readout.residuals.append(0.1)
     with pytest.raises(ConfigError, match=r"moved its statistics by 1 drift map since"):
         readout.forget(said(x[1:2]), y[1:2])
+
+
+# the laws see who does otherwise
+
+
+def test_the_law_sees_a_readout_that_forgets_nothing_or_half_or_keeps_silent():
+    def changed(**attributes):
+        readout = build_readout("ridge:drift=none")
+        fit(readout, bench, bench.stream[0], bench.stream.seen(0))
+        forgets_rows(readout, bench, bench.stream[0], "ridge")
+        readout.__class__ = type("Ridge", (type(readout),), attributes)
+        return readout
+
+    def loses_then_refuses(self, out, y, slack=0.0):
+        self.tracker.statistics = self.known.remove(self.read(out)[:1], y[:1])
+        raise ConfigError("no")
+
+    bench = Bench()
+    names = dict.fromkeys(("strength", "temperature", "threshold"), "kept")
+    plain = type(build_readout("ridge")).forget
+    for forget, why in (
+        (lambda self, out, y: names, "otherwise than one that never had the rows"),
+        (lambda self, out, y: plain(self, out.rows(y == y[0]), y[y == y[0]]), "otherwise than one"),
+        (lambda self, out, y: plain(self, out, y) and {}, r"does not say of \['strength'\]"),
+        (loses_then_refuses, "refuses to forget, and has changed all the same"),
+    ):
+        with pytest.raises(AssertionError, match=why):
+            forgets_rows(changed(forget=forget), bench, bench.stream[0], "ridge")

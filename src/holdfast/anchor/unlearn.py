@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -196,10 +196,10 @@ def unlearn_rows(
     learner.eval()
     moving = [p for p in learner.parameters() if p.requires_grad]
     optimizer, values = torch.optim.SGD(moving, lr), []
-    shown = rows.with_x(to_float(rows.x))
+    shown, gone = rows.with_x(to_float(rows.x)), tuple(rows.y.unique().tolist())
+    place: Any = {"task": 1, "classes": gone, "seen": tuple(sorted(means))}  # past the first
     for _ in range(steps):
-        parts = {"batch": shown, "given": shown}
-        step = Step(parts, learner, learner=learner, lr=lr)
+        step = Step({"batch": shown, "given": shown}, learner, learner=learner, lr=lr, **place)
         loss = term(step)
         values.append(float(loss.detach()))
         optimizer.zero_grad()

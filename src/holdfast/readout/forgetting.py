@@ -40,8 +40,8 @@ def rest_of(
     if moves:
         raise ConfigError(
             f"the readout {name} moved its statistics by {moves} drift map{'s' * (moves > 1)} since "
-            "its first task, and rows as the present network gives them are not what they are of: use drift=none "
-            "on a frozen network, or move the rows by the same maps and call Statistics.remove."
+            "its first task, and rows as the present network gives them are not what they are of: use "
+            "drift=none on a frozen network, or move the rows by the same maps and call Statistics.remove."
         )
     return tracker.statistics.remove(x, y.to(x.device), slack)
 
