@@ -77,18 +77,19 @@ def test_what_was_unlearned_has_no_evidence_and_retained_answers_stay():
     kept_x = torch.randn(40, 3) @ torch.randn(3, 9)  # retained inputs use three directions
     kept_y = torch.arange(2).repeat(20)
     kept_x[kept_y == 1] += kept_x[0]
-    gone = table(torch.randn(12, 9) + 2, torch.full((12,), 2))
+    rows = 2 * torch.linalg.qr(torch.randn(9, 4))[0].T  # no more than the directions that are free
+    gone = table(rows, torch.full((4,), 2))
     h = network(kept_x).features.detach()
     means = {k: h[kept_y == k].mean(0) for k in range(2)}
     means[2] = network(gone.x).features.detach().mean(0)
     term = ForgetEvidence(gone)
-    values = unlearn_rows(network, term, means, steps=400, lr=0.05, rules=[Keep(kept_x)])
-    assert values[0] > 0.1
+    values = unlearn_rows(network, term, means, steps=600, lr=0.1, rules=[Keep(kept_x)])
+    assert values[0] > 0.01
     left = network(gone.x).features.detach() @ term.directions.float()
     assert float(left.abs().max()) < 1e-3
     assert_close(network(kept_x).features.detach(), h, atol=1e-5, rtol=0)
     free = Linear()
-    unlearn_rows(free, ForgetEvidence(gone), means, steps=400, lr=0.05)
+    unlearn_rows(free, ForgetEvidence(gone), means, steps=100, lr=0.1)
     assert (
         float((free(kept_x).features.detach() - h).abs().max()) > 0.1
     )  # without the rule they move
@@ -99,13 +100,13 @@ def test_the_term_is_the_mean_square_along_the_directions():
     rows = bench.stream[0].train[bench.stream[0].train.y == 1]
     term = ForgetEvidence(rows)
     step = bench.step(None, extra_rows=term.extra_rows)
-    assert float(term(step)) == 0  # nothing was learned yet
+    assert float(term(step).detach()) == 0  # nothing was learned yet
     term.consolidate(bench.past, bench.stream[0])
     term.begin(bench.learner.eval(), bench.task)
-    u = term.directions
-    h = step["given"].out.features.double()
+    u = term.directions.double()
+    h = step["given"].out.features.detach().double()
     slow = sum(sum(float(row @ u[:, j]) ** 2 for j in range(u.shape[1])) for row in h) / len(h)
-    assert u.shape[1] == 1 and float(term(step)) == pytest.approx(slow, rel=1e-4)
+    assert u.shape[1] == 1 and float(term(step).detach()) == pytest.approx(slow, rel=1e-4)
     train = bench.stream[0].train
     mean = outputs(bench.past, train[train.y == 0]).features.double().mean(0)
     assert float((mean @ u).abs()) < 1e-6 * float(mean.norm())

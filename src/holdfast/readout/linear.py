@@ -14,7 +14,7 @@ from holdfast.readout.decision import linear_layer
 from holdfast.readout.forgetting import rest_of
 from holdfast.readout.readout import FitContext, Readout, Space, register
 from holdfast.statistics.covariance import ClassCovariance, SharedCovariance
-from holdfast.statistics.deviations import EXACT
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.gaussian_source import GaussianSource
 from holdfast.statistics.scatter import ScatterKind
@@ -225,7 +225,7 @@ class PseudoHead(LinearReadout):
         self.source.update(rows, y, context.classes, past)
         self._train(context.classes)
 
-    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = EXACT) -> dict[str, str]:
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
         """Take rows out of the Gaussians, and train anew on draws; see `Readout.forget`."""
         tracker, x = self.source.tracker, in_float64(self.select(out))
         tracker.statistics = rest_of(tracker, self.name, x, y, slack)

@@ -17,7 +17,7 @@ from holdfast.core.output import Output, outputs
 from holdfast.core.registry import Registry
 from holdfast.learner.learner import Learner
 from holdfast.learner.prototype import Frame
-from holdfast.statistics.deviations import EXACT
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.tracker import check_finite
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Readout(nn.Module, ABC):
     def fit(self, context: FitContext) -> None:
         """Take in a task that was just learned."""
 
-    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = EXACT) -> dict[str, str]:
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
         """Go on without rows that were learned, as if they had never come.
 
         Args:

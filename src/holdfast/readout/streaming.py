@@ -21,7 +21,7 @@ from holdfast.readout.held_out import FOLDS, HeldOut
 from holdfast.readout.measure import confidence_by
 from holdfast.readout.readout import FitContext, Readout, Space
 from holdfast.statistics.class_statistics import Statistics
-from holdfast.statistics.deviations import EXACT
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.scatter import ScatterKind
 from holdfast.statistics.tracker import Tracker, check_rows
@@ -148,7 +148,7 @@ class Streaming(Readout):
         if stale:
             self.confidence = confidence_by(self, heldout, (rows, classes))
 
-    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = EXACT) -> dict[str, str]:
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
         """Take rows out of the statistics; see `Readout.forget`. What was chosen with them stays."""
         rest = rest_of(self.tracker, self.name, self.read(out), y, slack)
         self.tracker.statistics = rest

@@ -15,6 +15,7 @@ from holdfast.core.errors import DataError
 
 LOG = logging.getLogger("holdfast.statistics")
 EXACT = 1e-10  # share of a trace by which a difference may fall below zero from rounding
+AGAIN = 1e-6  # the same, of rows that a network gave a second time in single precision
 
 
 class Scatter(ABC):
