@@ -42,7 +42,7 @@ Scored = Callable[[Rows], Tensor]  # rows to (N, K) scores
 def trained(rows: Rows, shape: tuple[int, ...], seed: int, epochs: int) -> Learner:
     """A network that learned rows by cross-entropy over all ten classes."""
     torch.manual_seed(seed)
-    learner = Learner(shape, "auto", 8, 16, CLASSES)
+    learner = Learner(shape, "mlp", 64, 16, CLASSES)
     learner.normalise_by(rows.x)
     fitted(learner.train(), rows, epochs, lr=0.05)
     return learner.eval()
@@ -68,6 +68,7 @@ def gaussian(learner: Learner, rows: Rows) -> SharedGaussian:
 
 
 def table(x: Tensor, y: Tensor, first: int) -> Rows:
+    x = x.flatten(1).float() / 255
     return Rows(x, y, torch.zeros_like(y), first + torch.arange(len(y)))
 
 
@@ -158,7 +159,7 @@ def main() -> None:
     torch.set_num_threads(1)
     source = digits()
     everything, test = table(source.x, source.y, 0), table(source.test_x, source.test_y, 10**6)
-    shape = tuple(source.x.shape[1:])
+    shape = (source.x[0].numel(),)
     of_class = (everything.y == CLASS).nonzero()[:, 0]
     mask = torch.zeros(len(everything), dtype=torch.bool)
     mask[of_class if asked.what == "class" else of_class[: asked.forget]] = True

@@ -127,10 +127,12 @@ def lines(paper: Mapping[str, Any], model: str) -> list[str]:
         exact = (
             f"the readout never learned them, but {' and '.join(paper['trained_on_it'])} may have"
         )
+    spread = any(kind != "none" for kind in paper["readouts"].values())
+    further = ", and that they lie no further out than what was learned" if spread else ""
     text = [
         f"forgot {sum(paper['images'].values()):,} images: {each}; {exact}",
-        "checked: their number, and that they lie no further out than what was learned; an image that "
-        "was never learned cannot be told from one that was, and would have been taken out all the same",
+        f"checked: their number{further}; an image that was never learned cannot be told from one that "
+        "was, and would have been taken out all the same",
     ]
     for name, chosen in paper["chosen_with_them"].items():
         if chosen:
