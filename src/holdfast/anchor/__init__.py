@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.coso import CoSO
 from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
 from holdfast.anchor.divergence import (
     DIVERGENCES,
@@ -20,8 +21,14 @@ from holdfast.anchor.function import (
     MatchLogits,
     distillation,
 )
+from holdfast.anchor.gate import Gate
+from holdfast.anchor.gpm import GPM
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.orthogonal import Orthogonal
+from holdfast.anchor.owm import OWM
+from holdfast.anchor.perpgrad import PerpGrad
 from holdfast.anchor.projected import ProjectedDistillation
+from holdfast.anchor.random_subspace import RandomSubspace
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
@@ -34,6 +41,9 @@ from holdfast.curvature.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 
 __all__ = [
     "DIVERGENCES",
+    "GPM",
+    "OWM",
+    "CoSO",
     "Curvature",
     "CycleDistillation",
     "Divergence",
@@ -41,6 +51,7 @@ __all__ = [
     "FeatureDistillation",
     "FeatureFisher",
     "FrameSoftmax",
+    "Gate",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",
@@ -48,11 +59,14 @@ __all__ = [
     "LogitDistillation",
     "MatchLogits",
     "MemoryAware",
+    "Orthogonal",
     "PathIntegral",
+    "PerpGrad",
     "ProjectedDistillation",
     "Proximal",
     "PseudoRehearsal",
     "Quadratic",
+    "RandomSubspace",
     "RelationDistillation",
     "Rule",
     "SynapticIntelligence",

@@ -17,6 +17,7 @@ from holdfast.loss.schedule import (
     Switch,
     make_schedule,
 )
+from holdfast.loss.stablemax import StableMax
 from holdfast.loss.term import READABLE, Objective, Scaled, Sum, Term
 from holdfast.loss.uniform import Uniformity, uniformity
 
@@ -36,6 +37,7 @@ __all__ = [
     "Rotations",
     "Scaled",
     "Schedule",
+    "StableMax",
     "Sum",
     "SupCon",
     "Switch",

@@ -18,10 +18,11 @@ from holdfast.recipes.presets import PRESETS, Preset, find_preset
 from holdfast.recipes.prior import ewc, kfac_laplace, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er
 from holdfast.recipes.strict import fnc2_strict, lwf_strict
+from holdfast.recipes.subspace import coso, gpm, owm
 
 __all__ = [
-    "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "der", "derpp", "dpcr", "efc",
-    "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
-    "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
-    "register", "si", "supcon",
+    "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "coso", "der", "derpp", "dpcr",
+    "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
+    "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
+    "owm", "register", "si", "supcon",
 ]  # fmt: skip
