@@ -1,4 +1,4 @@
-"""Slow twins of subspaces and edited gradients: plain loops over lists, or the published steps themselves."""
+"""Slow twins of subspaces and edited gradients: plain loops over lists, or the published steps."""
 
 import cmath
 import math

@@ -22,7 +22,7 @@ from holdfast.recipes.subspace import coso, gpm, owm
 
 __all__ = [
     "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "coso", "der", "derpp", "dpcr",
-    "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
-    "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
-    "owm", "register", "si", "supcon",
+    "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen",
+    "gatf", "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas",
+    "online_ewc", "owm", "register", "si", "supcon",
 ]  # fmt: skip
