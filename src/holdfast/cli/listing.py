@@ -17,7 +17,6 @@ from rich.text import Text
 from holdfast.core.registry import REGISTRIES, Entry
 from holdfast.core.text import json_text, printable
 
-
 HINTS = {
     "recipes": "Their parameters: holdfast run RECIPE --help. ",
     "parts": "Give them to any recipe: holdfast run RECIPE --add part:setting=value+part. ",
