@@ -14,6 +14,7 @@ from holdfast.recipes.exemplar_free import adagauss, dpcr, efc, gatf
 from holdfast.recipes.first_task import acil, fetril
 from holdfast.recipes.frozen import frozen
 from holdfast.recipes.method import Method
+from holdfast.recipes.part import PARTS, part
 from holdfast.recipes.presets import PRESETS, Preset, find_preset
 from holdfast.recipes.prior import ewc, kfac_laplace, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er
@@ -21,8 +22,8 @@ from holdfast.recipes.strict import fnc2_strict, lwf_strict
 from holdfast.recipes.subspace import coso, gpm, owm
 
 __all__ = [
-    "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "coso", "der", "derpp", "dpcr",
-    "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen",
-    "gatf", "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas",
-    "online_ewc", "owm", "register", "si", "supcon",
+    "PARTS", "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "coso", "der",
+    "derpp", "dpcr", "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior",
+    "fnc2_strict", "frozen", "gatf", "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict",
+    "lwf_wa", "make", "mas", "online_ewc", "owm", "part", "register", "si", "supcon",
 ]  # fmt: skip

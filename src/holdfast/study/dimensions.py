@@ -93,9 +93,7 @@ def intrinsic_dimension(
     for d in sorted(set(dims)):
         training = replace(setup.training, lr=lr * (weights / d) ** 0.5)
         faster = replace(setup, training=training)
-        rows.append(
-            tuple(reached(stream, faster, [RandomSubspace(d, seed)])[0] for seed in seeds)
-        )
+        rows.append(tuple(reached(stream, faster, [RandomSubspace(d, seed)])[0] for seed in seeds))
     return Dimensions(weights, full, tuple(sorted(set(dims))), tuple(rows), share)
 
 
