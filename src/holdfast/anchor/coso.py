@@ -101,6 +101,8 @@ class CoSO(HeldBases):
         G = flat.T if self.side == "in" else flat
         if renewed:
             U, s, _ = torch.linalg.svd(G, full_matrices=False)
+            least = s[:1] * torch.finfo(s.dtype).eps * max(G.shape)  # less is no direction
+            U, s = U[:, : int((s > least).sum())], s[s > least]
             self.frames[name] = U[:, : self.r1].clone()
             B = self.sketches.get(name)
             self.sketches[name] = sketched(G[:, :0] if B is None else B, U, s, self.r2)

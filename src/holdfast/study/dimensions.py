@@ -70,8 +70,8 @@ def intrinsic_dimension(
 ) -> Dimensions:
     """Train the first task of a stream in random subspaces (`RandomSubspace`), and once with all weights.
 
-    The rate of a subspace of d of D dimensions is sqrt(D / d) times that of all weights, as its gradients are
-    as much shorter. Accuracy is the head's on the task's test rows.
+    The rate in d of D dimensions is sqrt(D / d) times that of all weights, as gradients are as much
+    shorter there. Accuracy is the head's on the task's test rows.
 
     Args:
         stream: whose first task is learned, anew each time.
