@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
 
 PREFIX = "states."
-COUNTERS = "num_batches_tracked"  # no answer depends on it
 
 
 def packed(mask: Bool[Tensor, ...]) -> Int32[Tensor, " w"]:
@@ -51,17 +50,20 @@ class TaskStates(nn.Module):
     """The states of the tasks so far, in their order.
 
     Stored are the shared weights under the masks once more, one bit a masked weight and task, and the
-    other tensors of the network (norms, biases, projector, head) whole for each task.
+    other tensors of the network (norms, biases, projector, head) as they began and, where a task has
+    changed them, whole for it.
 
     Args:
         shared: the weights that masks are laid over, by name; copies are kept.
+        base: the other tensors, as they began.
     """
 
-    def __init__(self, shared: Mapping[str, Tensor]):
+    def __init__(self, shared: Mapping[str, Tensor], base: Mapping[str, Tensor]):
         super().__init__()
-        self.shared = TaskState()
-        for name, weight in shared.items():
-            self.shared.register_buffer(_key(name), weight.detach().clone())
+        self.shared, self.base = TaskState(), TaskState()
+        for part, tensors in ((self.shared, shared), (self.base, base)):
+            for name, tensor in tensors.items():
+                part.register_buffer(_key(name), tensor.detach().clone())
         self.each = nn.ModuleList()
 
     def __len__(self) -> int:
@@ -95,19 +97,20 @@ class TaskStates(nn.Module):
         state = TaskState()
         for name in self.weights():
             state.register_buffer(f"mask|{_key(name)}", packed(masks[name]))
-        before = dict(self.each[-1].named_buffers()) if len(self) else {}
+        base = dict(self.base.named_buffers())
         for name, tensor in changeable(learner).items():
-            if name not in masks:
-                key = f"whole|{_key(name)}"
-                same = key in before and torch.equal(before[key], tensor)
-                state.register_buffer(key, before[key] if same else tensor.detach().clone())
+            began = base.get(_key(name))
+            same = began is not None and began.shape == tensor.shape and torch.equal(began, tensor)
+            if name not in masks and not same:
+                state.register_buffer(f"whole|{_key(name)}", tensor.detach().clone())
         self.each.append(state)
 
     def tensors(self, index: int) -> dict[str, Tensor]:
         """What the network's tensors are under a state, by name; a head may have fewer rows than now."""
         weights, state = self.weights(), dict(self.each[index].named_buffers())
         output = {n: weights[n] * mask for n, mask in self.masks(index).items()}
-        wholes = {k.partition("|")[2]: t for k, t in state.items() if k.startswith("whole|")}
+        wholes = dict(self.base.named_buffers())
+        wholes |= {k.partition("|")[2]: t for k, t in state.items() if k.startswith("whole|")}
         return output | {_name(key): tensor for key, tensor in wholes.items()}
 
     @torch.no_grad()
@@ -152,11 +155,11 @@ def empty_states(state: Mapping[str, Tensor]) -> TaskStates | None:
     names = [name for name in state if name.startswith(PREFIX)]
     if not names:
         return None
-    states = TaskStates({})
+    states = TaskStates({}, {})
     for name in names:
         place, key = name.removeprefix(PREFIX).rsplit(".", 1)
-        part = states.shared
-        if place != "shared":
+        part = states.shared if place == "shared" else states.base
+        if place.startswith("each."):
             index = int(place.removeprefix("each."))
             while len(states) <= index:
                 states.each.append(TaskState())

@@ -168,7 +168,9 @@ class ByState(Readout):
             assert isinstance(inner, Readout)
             raw = inner.scores(answers[index])[:, classes] / inner.temperature
             best = raw.amax(1, keepdim=True)
-            value = self.sharpness * self._certainty(index, answers[index], raw)[:, None] + raw - best
+            value = (
+                self.sharpness * self._certainty(index, answers[index], raw)[:, None] + raw - best
+            )
             total[:, classes] = torch.maximum(total[:, classes], value.to(total))
         return total
 
