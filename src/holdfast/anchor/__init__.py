@@ -20,11 +20,17 @@ from holdfast.anchor.function import (
     MatchLogits,
     distillation,
 )
+from holdfast.anchor.ghost import GhostNorm
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.masked import MaskTuning
+from holdfast.anchor.merged import Merged
+from holdfast.anchor.merging import merge_weights
 from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
+from holdfast.anchor.soma import MinorFactors, MinorHeld
+from holdfast.anchor.sparse import SparseTraining
 from holdfast.anchor.teacher import TaughtBy, taught
 from holdfast.anchor.translation import TranslatedRehearsal, translated
 from holdfast.anchor.weight import Proximal, Quadratic
@@ -41,13 +47,18 @@ __all__ = [
     "FeatureDistillation",
     "FeatureFisher",
     "FrameSoftmax",
+    "GhostNorm",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",
     "Likelihood",
     "LogitDistillation",
+    "MaskTuning",
     "MatchLogits",
     "MemoryAware",
+    "Merged",
+    "MinorFactors",
+    "MinorHeld",
     "PathIntegral",
     "ProjectedDistillation",
     "Proximal",
@@ -55,6 +66,7 @@ __all__ = [
     "Quadratic",
     "RelationDistillation",
     "Rule",
+    "SparseTraining",
     "SynapticIntelligence",
     "TaughtBy",
     "TranslatedRehearsal",
@@ -71,6 +83,7 @@ __all__ = [
     "forward_kl",
     "jensen_shannon",
     "make_divergence",
+    "merge_weights",
     "relation_distillation",
     "reverse_kl",
     "taught",

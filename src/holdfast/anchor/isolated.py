@@ -1,4 +1,4 @@
-"""What rules share that give each task a state of its own: masks over the backbone's weights, the rest whole."""
+"""What rules share that give each task a state of its own: masks over weights, the rest whole."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 Masks = dict[str, Bool[Tensor, "..."]]
+LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 def maskable(learner: nn.Module) -> dict[str, nn.Parameter]:
-    """The backbone's trained weights with two axes or more, by name: no bias, no norm.
+    """The trained weights of the backbone's linear layers and convolutions, by name.
 
     Raises:
         ConfigError: if there are none, or one of them is parametrised.
     """
-    weights = {
-        name: p
-        for name, p in learner.named_parameters()
-        if name.startswith("backbone.") and p.ndim >= 2 and p.requires_grad
-    }
+    weights = {}
+    for name, module in learner.named_modules():
+        if not name.startswith("backbone") or not isinstance(module, LAYERS):
+            continue
+        weight = module._parameters.get("weight")
+        if weight is None:
+            raise ConfigError(
+                f"{name}.weight is made from other parameters, and this rule edits weights themselves: use "
+                "a backbone without parametrised weights."
+            )
+        if weight.requires_grad:
+            weights[f"{name}.weight"] = weight
     if not weights:
         raise ConfigError(
-            "masks need a backbone with weights that are trained, and this one stands still: name "
-            "another with --backbone, or train its last layers with --tune-layers."
+            "this rule needs a backbone with linear layers or convolutions that are trained: name another "
+            "with --backbone, or train its last layers with --tune-layers."
         )
-    for name in weights:
-        if ".parametrizations." in name:
-            raise ConfigError(
-                f"masks go over weights, and {name} is what a weight is made from: use a backbone without "
-                "parametrised weights."
-            )
     return weights
 
 

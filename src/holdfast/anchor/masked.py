@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class MaskTuning(Isolated):
     """y = (m * W) a with W frozen and m = [r > threshold], r real scores that are trained.
 
-    The gradient goes straight through the threshold: dL/dr := dL/dm = W * dL/d(m W). Scores begin at
-    ``start`` above the threshold, so that a task begins with the network of W; their Adam has ``rate`` times the
-    learning rate of the step. Norms, biases and head train as usual, from the first task's norms.
+    The gradient goes straight through the threshold: dL/dr := dL/dm = W * dL/d(m W). Scores begin
+    above the threshold, so that a task begins with the network of W; their Adam has ``rate`` times the
+    step's learning rate. Norms, biases and head train as usual, from the first task's norms.
 
     Masks find what W knows: in a first task of random weights that is nothing, so the first task trains W
-    itself, unless it is told not to (``first=False``, for a backbone that was pretrained). Stored are W once
-    more, a bit a weight and task, and norms, biases, projector and head whole for each task. What a task has
-    learned is kept exactly; answers need a readout that asks under each state: `ByState`.
+    itself, unless it is told not to (``first=False``, for a backbone that was pretrained). Stored are
+    W once more, a bit a weight and task, and norms, biases, projector and head whole for each task. What a
+    task has learned is kept exactly; answers need a readout that asks under each state: `ByState`.
 
     Args:
         threshold: of the scores.
@@ -40,8 +40,8 @@ class MaskTuning(Isolated):
     Raises:
         ConfigError: for a start at or below the threshold, or a rate or penalty below 0.
 
-    Source: R-AMT (Regularised mask tuning), ICCV 2023 (code read): start 1e-2, threshold 5e-3, penalty 1e-4;
-        its gate of the gradient by the anchor's is not in here
+    Source: R-AMT (Regularised mask tuning), ICCV 2023 (code read): start 1e-2, threshold 5e-3, penalty
+        1e-4; its gate of the gradient by the anchor's is a rule of its own
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class MaskTuning(Isolated):
         super().__init__()
         if not start > threshold:
             raise ConfigError(
-                f"mask scores begin above the threshold, or all weights are off: start {start} is not above "
-                f"{threshold}."
+                "mask scores begin above the threshold, or all weights are off: start "
+                f"{start} is not above {threshold}."
             )
         if rate < 0 or penalty < 0:
             raise ConfigError(f"a rate and a penalty are at least 0, not {rate} and {penalty}.")

@@ -59,15 +59,16 @@ def swapped(
 class SparseTraining(Isolated):
     """Dynamic sparse training, a mask a task; what a task has trained no later one changes.
 
-    A task's mask has the density of `layer_densities`, drawn at random. Every so many steps the share z of
-    a layer's free weights with the smallest |w| is dropped, z falling by a cosine from 0.5 to 0.005 over the
-    task's epochs, and as many grow elsewhere, from 0: ``random``; those of the largest ``gradient``, or of
-    the largest ``momentum`` m / sqrt(v); or ``unfired``, random ones that the task has not had yet, while
-    there are any. After each step w <- m w, and weights that an earlier task has used have their bits.
+    A task's mask has the density of `layer_densities`, drawn at random. Every so many steps the share z
+    of a layer's free weights with the smallest |w| is dropped, z falling by a cosine from 0.5 to 0.005 over
+    the task's epochs, and as many grow elsewhere, from 0: ``random``; those of the largest ``gradient``, or
+    of the largest ``momentum`` m / sqrt(v); or ``unfired``, random ones that the task has not had yet,
+    while there are any. After each step w <- m w, and weights that an earlier task has used have their bits.
 
     Two faults of the published code are not here: norms and biases are kept whole in each task's
-    state, so that batch norm drifts in no old task; and a used weight that grows has its stored value, not 0
-    while it is trained and another when it is asked. When a task ends, weights outside its mask are as before.
+    state, so that batch norm drifts in no old task; and a used weight that grows has its stored value, not
+    0 while it is trained and another when it is asked. When a task ends, weights outside its mask are as
+    before. With ``erk`` small layers are dense, and so the first task's for good.
 
     Stored are the shared weights once more, a bit a weight and task, and norms, biases, projector and head
     whole for each task. Answers need a readout that asks under each state: `ByState`.

@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from holdfast.core.numerics import to_float
 from holdfast.core.ranks import joined
 from holdfast.curvature.layout import Layout
+from holdfast.learner.effective import effective_weights
 
 if TYPE_CHECKING:
     from holdfast.core.output import Output
@@ -35,8 +36,8 @@ def evaluating(learner: Learner) -> Iterator[None]:
 
 
 def weights_of(learner: Learner) -> dict[str, Tensor]:
-    """The weights by name, without gradient."""
-    return {name: p.detach() for name, p in learner.named_parameters()}
+    """The effective weights by name, without gradient."""
+    return {name: p.detach() for name, p in effective_weights(learner).items()}
 
 
 def inputs_of(learner: Learner, x: Tensor) -> Tensor:

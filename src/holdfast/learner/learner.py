@@ -17,6 +17,7 @@ from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
 from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
+from holdfast.learner.effective import note_gradients
 from holdfast.learner.holding import Holding
 from holdfast.learner.states import TaskStates, empty_states
 
@@ -82,6 +83,7 @@ class Learner(Holding):
         self.projector = nn.Sequential(*layers)
         self.head = GrowingHead(f, classes)
         self.register_module("states", None)
+        note_gradients(self)
         exact = torch.float64 if len(shape) == 1 else torch.float32
         self.register_buffer("mean", torch.zeros(shape[0], dtype=exact))
         self.register_buffer("std", torch.ones(shape[0], dtype=exact))

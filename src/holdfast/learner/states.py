@@ -1,4 +1,4 @@
-"""TaskStates: what of a network is another for each task: masks over shared weights, and small tensors whole.
+"""TaskStates: what of a network is another for each task: masks over shared weights, the rest whole.
 
 Under the state of a task the network is, bit for bit, what it was when the task ended.
 """
@@ -43,7 +43,7 @@ def unpacked(words: Int32[Tensor, " w"], shape: Sequence[int]) -> Bool[Tensor, .
 
 
 class TaskState(nn.Module):
-    """One task's: ``mask|`` words over weights, ``whole|`` tensors, by names in which / stands for a dot."""
+    """One task's: ``mask|`` words, ``whole|`` tensors, by names in which / stands for a dot."""
 
 
 class TaskStates(nn.Module):

@@ -75,12 +75,12 @@ class Residual:
 class ByState(Readout):
     """Of the states of a network the one decides that is most certain, among the classes of its task.
 
-    s_k = sharpness a_t + log p_t(k) - max_j log p_t(j) for the classes k of state t, p_t the inner readout's
-    probabilities among them under the state, and a_t how much speaks for it: minus the log of p_t's entropy,
-    p_t's energy, or minus the log of the features' `Residual`. The largest is therefore the answer of the
-    state with the largest a_t, and among the classes of one task that task's own state answers: Task-IL asks
-    under the true state, and is never below Class-IL. A class of several states has its largest score.
-    A network without states is one state.
+    s_k = g a_t + log p_t(k) - max_j log p_t(j) for the classes k of state t, p_t the inner readout's
+    probabilities among them under the state, and a_t how much speaks for it: minus the log of p_t's
+    entropy, p_t's energy, or minus the log of the features' `Residual`. The largest is therefore the answer
+    of the state with the largest a_t, and among the classes of one task that task's own state answers:
+    Task-IL asks under the true state, and is never below Class-IL. A class of several states has its largest
+    score. A network without states is one state.
 
     It costs a forward pass a state. Stored is an inner readout a state; ``residual`` adds the mean and
     scatter of its features, f (f + 1) numbers.
