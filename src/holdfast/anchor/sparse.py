@@ -63,7 +63,7 @@ class SparseTraining(Isolated):
     of a layer's free weights with the smallest |w| is dropped, z falling by a cosine from 0.5 to 0.005 over
     the task's epochs, and as many grow elsewhere, from 0: ``random``; those of the largest ``gradient``, or
     of the largest ``momentum`` m / sqrt(v); or ``unfired``, random ones that the task has not had yet,
-    while there are any. After each step w <- m w, and weights that an earlier task has used have their bits.
+    while there are any. After each step w <- m w, and weights that an earlier task used keep their bits.
 
     Two faults of the published code are not here: norms and biases are kept whole in each task's
     state, so that batch norm drifts in no old task; and a used weight that grows has its stored value, not

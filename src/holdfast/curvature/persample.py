@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
 from holdfast.core.numerics import to_float
 from holdfast.core.ranks import joined
 from holdfast.curvature.layout import Layout
-from holdfast.learner.effective import effective_weights
+from holdfast.learner.effective import call_effective, effective_weights
 
 if TYPE_CHECKING:
     from holdfast.core.output import Output
@@ -83,7 +83,7 @@ def persample(
     chunk = chunk or min(MOST, max(1, BYTES // size))
 
     def one(weights: dict[str, Tensor], x: Tensor, column: Tensor) -> Tensor:
-        return score(functional_call(learner, others | weights, (x[None],)), column)
+        return score(call_effective(learner, others | weights, (x[None],)), column)
 
     every = vmap(grad(one), in_dims=(None, 0, 0))
     for at, columns in zip(image.split(chunk), column.split(chunk), strict=True):

@@ -7,10 +7,13 @@ curvatures are about ``weight``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.parametrize import ParametrizationList
 
 Named = dict[str, Tensor]
@@ -44,6 +47,37 @@ def effective_weights(network: nn.Module) -> Named:
     return output
 
 
+def call_effective(
+    network: nn.Module, weights: Mapping[str, Tensor], inputs: tuple[Any, ...]
+) -> Any:
+    """What a network says with other effective weights: ``torch.func.functional_call``, which would make
+    the parameters behind a parametrised weight anew, and in place.
+
+    Args:
+        network: is as before afterwards.
+        weights: by effective name; what is not named stays.
+        inputs: of its forward pass.
+    """
+    lists = {
+        effective_name(f"{name}.original"): module
+        for name, module in network.named_modules()
+        if isinstance(module, ParametrizationList)
+    }
+    swapped = {name: module for name, module in lists.items() if name in weights}
+    for name, module in swapped.items():
+        module.__dict__["forward"] = partial(_itself, weights[name])
+    try:
+        plain = {name: w for name, w in weights.items() if name not in swapped}
+        return functional_call(network, plain, inputs)
+    finally:
+        for module in swapped.values():
+            del module.__dict__["forward"]
+
+
+def _itself(weight: Tensor) -> Tensor:
+    return weight
+
+
 def parametrised(network: nn.Module) -> list[str]:
     """The names of weights that are parametrised and trained."""
     names = [n for n, p in network.named_parameters() if MARK in n and p.requires_grad]
@@ -59,7 +93,7 @@ def note_gradients(network: nn.Module) -> None:
 
 def _listen(module: nn.Module, inputs: Any, weight: Tensor) -> None:
     """Of each use of a weight in a graph, the gradient is added to the others."""
-    if isinstance(weight, Tensor) and weight.requires_grad:
+    if "forward" not in module.__dict__ and weight.requires_grad:  # else it is no weight of its own
         weight.register_hook(lambda g: _add(module, g))
 
 

@@ -79,8 +79,8 @@ class ByState(Readout):
     probabilities among them under the state, and a_t how much speaks for it: minus the log of p_t's
     entropy, p_t's energy, or minus the log of the features' `Residual`. The largest is therefore the answer
     of the state with the largest a_t, and among the classes of one task that task's own state answers:
-    Task-IL asks under the true state, and is never below Class-IL. A class of several states has its largest
-    score. A network without states is one state.
+    Task-IL asks under the true state, and is never below Class-IL. A class of several states has its
+    largest score. A network without states is one state.
 
     It costs a forward pass a state. Stored is an inner readout a state; ``residual`` adds the mean and
     scatter of its features, f (f + 1) numbers.

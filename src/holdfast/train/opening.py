@@ -27,8 +27,8 @@ def begin_parts(core: Continual, task: Task) -> None:
     for rule in core.method.rules if names else ():
         if any(getattr(type(rule), hook) is not getattr(Rule, hook) for hook in EDITS):
             raise ConfigError(
-                f"{type(rule).__name__} edits weights or their gradients, and {names[0]} is made from other "
-                "parameters: use a backbone without parametrised weights, or another anchor."
+                f"{type(rule).__name__} edits weights or their gradients, and {names[0]} is made from "
+                "other parameters: use a backbone without parametrised weights, or another anchor."
             )
     with seeded(core.fabric.device, core.setup.seed, "begin", task.index):
         for part in (*core.method.terms, *core.method.rules):
