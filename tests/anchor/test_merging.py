@@ -85,18 +85,20 @@ def test_a_run_ends_each_task_in_the_merge_of_all_of_them(recipe, base):
     core = Continual(make(f"{recipe}:base={base}"), small_stream().shape, QUICK, CLASSES)
     (rule,) = core.method.rules
     ends, began, counts = [], [], []
-    adjust = rule.adjust
+    begin, adjust = rule.begin, rule.adjust
 
     def noted(learner, task):
         ends.append({n: t.detach().clone() for n, t in trained(learner).items()})
         counts.append(len(task.train))
         adjust(learner, task)
 
-    rule.adjust = noted
+    def starts(learner, task):
+        begin(learner, task)
+        began.append({n: t.detach().clone() for n, t in trained(learner).items()})
+
+    rule.begin, rule.adjust = starts, noted
     for task in small_stream():
-        for epoch in core.epochs(task):
-            if not epoch.epoch:
-                began.append({n: t.clone() for n, t in rule.start.items()})
+        core.learn(task)
     start = ends[0] if base == "first" else began[0]
     how = "ties" if recipe.startswith("ties") else "arithmetic"
     expected = merge_weights(start, ends, how, rule.scale, rule.keep, counts)

@@ -83,8 +83,6 @@ class LowRank(nn.Module):
 
 def test_factors_move_as_a_parametrised_network_does_under_adamw():
     """The twin is trained by autograd through B A, and torch's own AdamW."""
-    rule = MinorFactors(rank=2, rate=0.1)
-    bench, before = stepped(rule)
     twin = Bench()
     layer = twin.learner.backbone.layers[3]
     whole = layer.weight.detach().clone()
