@@ -23,7 +23,8 @@ By = Literal["part", "batch"]
 class GhostNorm(Rule):
     """Every batch norm of the learner normalises a training batch ghost by ghost (`ghost_norm`).
 
-    Evaluation is as usual. It changes no gradient and no weight by itself.
+    Evaluation is as usual. It changes no gradient and no weight by itself. Where several devices learn
+    together, each normalises its own share of the rows as one.
 
     Args:
         size: rows of a ghost, at least 2; 0 makes a part one ghost.

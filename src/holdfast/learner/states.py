@@ -122,7 +122,7 @@ class TaskStates(nn.Module):
             index: of the state.
             head: whether the head is put back too.
         """
-        live = changeable(learner)
+        live = everything(learner)
         for name, tensor in self.tensors(index).items():
             if head or not name.startswith("head."):
                 live[name][: len(tensor)].copy_(tensor)
@@ -148,6 +148,11 @@ def changeable(learner: nn.Module) -> dict[str, Tensor]:
         if b.is_floating_point() and n.rpartition(".")[2].startswith("running_")
     }
     return weights | running
+
+
+def everything(learner: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers by name, whether they are trained just now or not."""
+    return dict(learner.named_parameters()) | dict(learner.named_buffers())
 
 
 def empty_states(state: Mapping[str, Tensor]) -> TaskStates | None:
@@ -177,7 +182,7 @@ def under(learner: Learner, index: int) -> Iterator[None]:
         index: of the state.
     """
     assert learner.states is not None
-    live = changeable(learner)
+    live = everything(learner)
     kept = {n: live[n].detach().clone() for n in learner.states.tensors(index)}
     try:
         learner.states.write(learner, index)

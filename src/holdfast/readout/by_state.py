@@ -52,7 +52,7 @@ class Residual:
         statistics: of the state's rows, as one class.
         share: of the variance that U covers, in (0, 1).
 
-    Source: docs/theory.md, section 18; for an image's patches, Lendering et al., *SubspaceAD*
+    Source: Lendering et al., *SubspaceAD* (code read), there of an image's patches
     """
 
     def __init__(self, statistics: Statistics, share: float):
