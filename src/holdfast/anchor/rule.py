@@ -125,7 +125,6 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
     moving = {n: p for n, p in learner.named_parameters() if p.grad is not None}
     gradient = {name: p.grad for name, p in moving.items() if p.grad is not None}
     raw = {name: g.detach().clone() for name, g in gradient.items()} if observes else {}
-    shown = EffectiveMoves(learner) if observes else None
     for rule in edits_gradient:
         gradient = rule.gradient(gradient, step)
     for name, p in moving.items():
@@ -134,6 +133,7 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
         yield
         _settle(settles, moving, step)
         return
+    shown = EffectiveMoves(learner) if observes else None
     before = {name: p.detach().clone() for name, p in moving.items()}
     yield
     with torch.no_grad():
