@@ -24,19 +24,19 @@ def matrix(out=7, inputs=5, seed=0):
 def test_held_moves_leave_the_major_components_alone(shape, rank):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     delta = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    held = minor_components(w, rank).held(delta).flatten(1)
+    inside = minor_components(w, rank).within(delta).flatten(1)
     u, s, v = torch.linalg.svd(w.flatten(1), full_matrices=False)
     major = slice(0, len(s) - rank)
-    assert held.abs().max() > 1e-3
-    assert (held @ v[major].T).norm() < 1e-5
-    assert (u[:, major].T @ held).norm() < 1e-5
+    assert inside.abs().max() > 1e-3
+    assert (inside @ v[major].T).norm() < 1e-5
+    assert (u[:, major].T @ inside).norm() < 1e-5
     inputs = v[major].T @ torch.randn(len(s) - rank)
-    torch.testing.assert_close((w.flatten(1) + held) @ inputs, w.flatten(1) @ inputs)
+    torch.testing.assert_close((w.flatten(1) + inside) @ inputs, w.flatten(1) @ inputs)
 
 
 def test_all_components_of_a_square_weight_hold_nothing():
     w, delta = matrix(6, 6), matrix(6, 6, 1)
-    torch.testing.assert_close(minor_components(w, 99).held(delta), delta)
+    torch.testing.assert_close(minor_components(w, 99).within(delta), delta)
 
 
 def stepped(rule, steps=3, task=1):

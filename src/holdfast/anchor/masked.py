@@ -132,9 +132,5 @@ class MaskTuning(Isolated):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take them over."""
         self.masks = dict(state["masks"])
-        self.scores = {n: _own(t) for n, t in state["scores"].items()}
+        self.scores = {n: t.clone() for n, t in state["scores"].items()}
         self._adam = Adam.load(state["adam"])
-
-
-def _own(tensor: Tensor) -> Tensor:
-    return tensor.clone()

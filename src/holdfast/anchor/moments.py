@@ -50,11 +50,6 @@ class Adam:
         """From `state`."""
         adam = Adam()
         adam.steps = int(state["steps"])
-        adam.first = {n: _own(t) for n, t in state["first"].items()}
-        adam.second = {n: _own(t) for n, t in state["second"].items()}
+        adam.first = {n: t.clone() for n, t in state["first"].items()}
+        adam.second = {n: t.clone() for n, t in state["second"].items()}
         return adam
-
-
-def _own(tensor: Tensor) -> Tensor:
-    """A copy: moments are changed in place."""
-    return tensor.clone()

@@ -37,7 +37,7 @@ class Minor:
     s: Float[Tensor, " r"]
     v: Float[Tensor, "i r"]
 
-    def held(self, delta: Tensor) -> Tensor:
+    def within(self, delta: Tensor) -> Tensor:
         """U U^T delta V V^T, in delta's shape: a convolution counts as (out, in k k)."""
         flat = self.u @ ((self.u.T @ delta.flatten(1)) @ self.v) @ self.v.T
         return flat.view(delta.shape)
@@ -105,7 +105,7 @@ class MinorHeld(_Tuning):
 
     def update(self, delta: Named, step: Step) -> Named:
         """The moves within the components."""
-        return {n: self._minors[n].held(d) if n in self._minors else d for n, d in delta.items()}
+        return {n: self._minors[n].within(d) if n in self._minors else d for n, d in delta.items()}
 
     def get_extra_state(self) -> dict[str, Any]:
         """The components, for a task that is resumed."""
