@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from holdfast.anchor.isolated import Isolated, maskable, shared_weights
 from holdfast.anchor.moments import Adam
