@@ -63,8 +63,8 @@ def test_in_steps_with_momentum_and_decay_the_major_components_never_move():
         delta = (weight.detach() - before[name]).flatten(1)
         u, s, v = torch.linalg.svd(before[name].flatten(1), full_matrices=False)
         assert delta.norm() > 1e-4
-        assert (delta @ v[: len(s) - 2].T).norm() < 1e-6
-        assert (u[:, : len(s) - 2].T @ delta).norm() < 1e-6
+        assert (delta @ v[: len(s) - 2].T).norm() < 3e-6  # single precision
+        assert (u[:, : len(s) - 2].T @ delta).norm() < 3e-6
 
 
 class LowRank(nn.Module):

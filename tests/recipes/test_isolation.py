@@ -1,15 +1,16 @@
 """The recipes and parts of isolation and merging."""
 
+from functools import cache
+
 import pytest
-import torch
 
 from holdfast.readout import ByState
 from holdfast.recipes import make
 from holdfast.recipes.part import PARTS, with_parts
 from holdfast.testing import small_stream
-from holdfast.testing.watched import QUICK
+from holdfast.testing.compare import difference, weights
+from holdfast.testing.watched import QUICK, learned, readings_finite
 from holdfast.train.identity import described
-from holdfast.train.runner import run
 
 ADDED = {
     "sparse": "sparse:every=2:density=0.4",
@@ -20,19 +21,27 @@ ADDED = {
 }
 
 
+@cache
+def usual(recipe):
+    """The weights and figures of a recipe without any part."""
+    run = learned(make(recipe), small_stream(), QUICK)
+    return weights(run.learner), run.result
+
+
 @pytest.mark.parametrize("name", ADDED)
 @pytest.mark.parametrize("recipe", ["lwf_strict", "fnc2_strict"])
 def test_a_part_is_learned_beside_a_recipe_and_does_something(recipe, name):
-    usual = make(recipe)
-    methods = [usual, with_parts(usual, [name]), with_parts(usual, [ADDED[name]])]
+    method = make(recipe)
+    methods = [method, with_parts(method, [name]), with_parts(method, [ADDED[name]])]
     settings = [described(m) | {"decides": m.readout.name} for m in methods]
     assert settings[0] != settings[1] != settings[2]
-    stream = small_stream()
-    results = [run(m, stream, QUICK) for m in (methods[0], methods[2])]
-    assert results[1].status == "complete"
-    a, b = (r.readings[r.readout].class_il.matrix.nan_to_num(0) for r in results)
-    assert bool(((b >= 0) & (b <= 1)).all())
-    assert results[0].readout != results[1].readout or not torch.equal(a, b) or name == "soma"
+    run = learned(methods[2], small_stream(), QUICK)
+    assert run.result.status == "complete"
+    assert readings_finite(run)
+    before, result = usual(recipe)
+    now = {n: w for n, w in weights(run.learner).items() if not n.startswith("states.")}
+    assert difference(before, now)
+    assert (result.readout != run.result.readout) == (name in ("sparse", "masks"))
 
 
 def test_every_part_of_here_is_tried():
