@@ -22,8 +22,12 @@ from holdfast.anchor.function import (
     distillation,
 )
 from holdfast.anchor.gate import Gate
+from holdfast.anchor.ghost import GhostNorm
 from holdfast.anchor.gpm import GPM
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.masked import MaskTuning
+from holdfast.anchor.merged import Merged
+from holdfast.anchor.merging import merge_weights
 from holdfast.anchor.orthogonal import Orthogonal
 from holdfast.anchor.owm import OWM
 from holdfast.anchor.perpgrad import PerpGrad
@@ -32,6 +36,8 @@ from holdfast.anchor.random_subspace import RandomSubspace
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
+from holdfast.anchor.soma import MinorFactors, MinorHeld
+from holdfast.anchor.sparse import SparseTraining
 from holdfast.anchor.teacher import TaughtBy, taught
 from holdfast.anchor.translation import TranslatedRehearsal, translated
 from holdfast.anchor.weight import Proximal, Quadratic
@@ -52,13 +58,18 @@ __all__ = [
     "FeatureFisher",
     "FrameSoftmax",
     "Gate",
+    "GhostNorm",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",
     "Likelihood",
     "LogitDistillation",
+    "MaskTuning",
     "MatchLogits",
     "MemoryAware",
+    "Merged",
+    "MinorFactors",
+    "MinorHeld",
     "Orthogonal",
     "PathIntegral",
     "PerpGrad",
@@ -69,6 +80,7 @@ __all__ = [
     "RandomSubspace",
     "RelationDistillation",
     "Rule",
+    "SparseTraining",
     "SynapticIntelligence",
     "TaughtBy",
     "TranslatedRehearsal",
@@ -85,6 +97,7 @@ __all__ = [
     "forward_kl",
     "jensen_shannon",
     "make_divergence",
+    "merge_weights",
     "relation_distillation",
     "reverse_kl",
     "taught",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.step import Step
+from holdfast.learner.effective import EffectiveMoves
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
@@ -23,6 +24,9 @@ class Rule(nn.Module):
 
     A guarantee belongs on the update: under momentum, Adam or weight decay an edited gradient
     still leaks into the protected directions. A hook that is not overridden costs nothing.
+
+    Names are those of the learner's parameters. Of a parametrised weight `observe` sees the effective one
+    (`holdfast.learner.effective`); a rule that edits steps is refused beside such weights.
 
     Attributes:
         reads: what of the learner it depends on, as for a `Term`.
@@ -157,12 +161,15 @@ def edited(
         yield
         _settle(settles, moving, step)
         return
+    shown = EffectiveMoves(learner) if observes else None
     before = {name: p.detach().clone() for name, p in moving.items()}
     yield
     with torch.no_grad():
         delta = {name: p - before[name] for name, p in moving.items()}
-        for rule in observes:
-            rule.observe(raw, delta, step)
+        if shown is not None:
+            seen = shown.gradients(raw), shown.moves(delta)
+            for rule in observes:
+                rule.observe(*seen, step)
         for rule in edits_update:
             delta = rule.update(delta, step)
         if edits_update:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -17,7 +17,9 @@ from holdfast.core.numerics import in_float64, log_clip, to_float
 from holdfast.core.output import Output
 from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
+from holdfast.learner.effective import note_gradients
 from holdfast.learner.holding import Holding
+from holdfast.learner.states import TaskStates, empty_states
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
@@ -55,10 +57,14 @@ class Learner(Holding):
         dim: d, width of the embedding; 0 has no projector, and the embedding is the features at length 1.
         classes: width of the head at the start.
         tune_layers: last layers of a pretrained backbone that are trained.
+
+    Attributes:
+        states: what of it is another for each task; None where it is one network for all.
     """
 
     mean: Tensor
     std: Tensor
+    states: TaskStates | None
 
     def __init__(
         self,
@@ -76,6 +82,8 @@ class Learner(Holding):
         layers = (nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim)) if dim else ()
         self.projector = nn.Sequential(*layers)
         self.head = GrowingHead(f, classes)
+        self.register_module("states", None)
+        note_gradients(self)
         exact = torch.float64 if len(shape) == 1 else torch.float32
         self.register_buffer("mean", torch.zeros(shape[0], dtype=exact))
         self.register_buffer("std", torch.ones(shape[0], dtype=exact))
@@ -178,6 +186,12 @@ class Learner(Holding):
         x = (x - mean) / std
         x = log_clip(x) if x.ndim == 2 else x
         return x.to(self.head.weight.dtype)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **settings: Any) -> Any:
+        """As any module's; the states of tasks are those of the dict."""
+        states = empty_states(state_dict)
+        self.states = None if states is None else states.to(self.mean.device)
+        return super().load_state_dict(state_dict, *args, **settings)
 
     def freeze(self, mode: Literal["eval", "batch"] = "eval") -> Learner:
         """A copy that cannot change: the past network of docs/theory.md, section 1.

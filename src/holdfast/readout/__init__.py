@@ -1,6 +1,7 @@
 """How classes are decided."""
 
 from holdfast.readout.anacp import ContrastiveProjection
+from holdfast.readout.by_state import ByState
 from holdfast.readout.decision import Decision
 from holdfast.readout.fecam import FeCAM
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
@@ -21,6 +22,7 @@ from holdfast.readout.streaming import Streaming
 
 __all__ = [
     "READOUTS",
+    "ByState",
     "ClassGaussian",
     "ContrastiveProjection",
     "Decision",

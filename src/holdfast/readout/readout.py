@@ -74,6 +74,7 @@ class Readout(nn.Module, ABC):
         needs_past: whether it compares with the network as it was before the task.
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
+        needs_states: whether it reads what the network says under each task's state.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`Drift.residual`).
         forecasts: of each of them (`Drift.forecast`).
@@ -87,6 +88,7 @@ class Readout(nn.Module, ABC):
     needs_past: bool = False
     needs_head: bool = False
     needs_frame: bool = False
+    needs_states: bool = False
 
     def __init__(self, on: Space = "features"):
         super().__init__()

@@ -22,6 +22,7 @@ from holdfast.testing.recipes import RECIPE_LAWS, check_recipe
 from holdfast.testing.rules import check_rule, check_split
 from holdfast.testing.sinks import check_sink
 from holdfast.testing.sources import check_source
+from holdfast.testing.states import check_states
 from holdfast.testing.streams import small_source, small_stream, textures, vectors
 from holdfast.testing.terms import check_term
 from holdfast.testing.waits import counting_waits
@@ -37,6 +38,7 @@ __all__ = [
     "check_sink",
     "check_source",
     "check_split",
+    "check_states",
     "check_term",
     "counting_waits",
     "small_source",

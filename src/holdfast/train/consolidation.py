@@ -64,6 +64,8 @@ def kept(core: Continual, readout: str = "") -> dict[str, object]:
     for part in (*core.method.terms, *core.method.objectives, *core.method.rules):
         name = type(part).__name__
         parts[f"{name} {len(parts) + 1}" if name in parts else name] = part
+    if core.learner.states is not None:
+        parts["states of the tasks"] = core.learner.states
     name = readout or core.readout
     return parts | {name: core.readouts[name]}
 
