@@ -14,13 +14,9 @@ from holdfast.anchor.divergence import (
 )
 from holdfast.anchor.feature import FeatureDistillation, feature_distillation
 from holdfast.anchor.feature_fisher import FeatureFisher, feature_matrix, fisher_distillation
-from holdfast.anchor.function import (
-    IndirectAlignment,
-    LogitDistillation,
-    MatchLogits,
-    distillation,
-)
+from holdfast.anchor.function import LogitDistillation, MatchLogits, distillation
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.indirect import IndirectAlignment
 from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
