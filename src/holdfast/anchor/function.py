@@ -120,8 +120,8 @@ class LogitDistillation(Term):
         mixing: how rows are mixed, on ``mixed``; None takes another term's way, or the usual one.
 
     Raises:
-        ConfigError: for T <= 0, ``std`` with a padded past or under 3 classes, an unknown divergence, an unknown support, or a divergence that a padded
-            past makes infinite.
+        ConfigError: for T <= 0, ``std`` with a padded past or under 3 classes, an unknown divergence, an
+            unknown support, or a divergence that a padded past makes infinite.
 
     Source: Li, Hoiem, *Learning without forgetting*, 2016; Yun, 2020, eq. 4
     """

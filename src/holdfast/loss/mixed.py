@@ -99,7 +99,8 @@ class Mixup(Term):
         ConfigError: for a negative eta, another balance or another set of classes.
 
     Source: Zhang et al., ICLR 2018; Liu et al., NeurIPS 2023 (arXiv 2203.10761), read in the authors' code.
-        That code finds the classes by the value of l, and so drops the decoupled part at l = 1/2; here it stays
+        That code finds the classes by the value of l, and so loses the decoupled part at l = 1/2; this
+        one does not
     """
 
     label = "mixup"

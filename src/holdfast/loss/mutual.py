@@ -1,4 +1,4 @@
-"""ConditionalInformation: how far single answers lie from their class's mean answer; an option, to be raised."""
+"""ConditionalInformation: how far single answers lie from their class's mean answer, to be raised."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ConditionalInformation(Term):
     Class means c are of the answers in the last epoch before, and stay. Beside a cross-entropy: when its
     mean over an epoch is higher than in the epoch before the first by more than ``rise``, the term is 0
     until the task ends. A task of one epoch has none of it. It opposes neural collapse by construction,
-    and here it changes the network that is used, not a copy that teaches: an option, and no recipe's default.
+    and here it changes the network that is used, not a copy that teaches: no recipe has it by default.
 
     Kept are K^2 numbers while a task is learned, and nothing after it.
 

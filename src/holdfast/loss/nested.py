@@ -16,12 +16,15 @@ from holdfast.loss.classify import Competing, cross_entropy_among
 from holdfast.loss.term import Term
 
 
-def width_odds(features: int, scale: float) -> Float[Tensor, " f"]:
+def width_odds(
+    features: int, scale: float, device: torch.device | None = None
+) -> Float[Tensor, " f"]:
     """(f,) odds exp(-(k / (scale f))^2) of the widths k = 1..f, the largest of them near 1.
 
     Args:
         features: f.
         scale: in units of f; infinite makes every width as likely.
+        device: where they are made.
 
     Raises:
         ConfigError: unless the scale is positive.
@@ -31,7 +34,8 @@ def width_odds(features: int, scale: float) -> Float[Tensor, " f"]:
     """
     if not scale > 0:
         raise ConfigError(f"the scale of nested widths must be positive, not {scale}.")
-    return torch.exp(-((torch.arange(1, features + 1) / (scale * features)) ** 2))
+    k = torch.arange(1, features + 1, device=device, dtype=torch.float32)
+    return torch.exp(-((k / (scale * features)) ** 2))
 
 
 class NestedDropout(Term):
@@ -78,8 +82,9 @@ class NestedDropout(Term):
 
     def width(self, h: Tensor) -> Tensor:
         """(1,) how many features remain, from 1 to f."""
-        odds = width_odds(h.shape[1], self.scale).to(h.device)
-        return torch.multinomial(odds, 1) + 1
+        below = width_odds(h.shape[1], self.scale, h.device).cumsum(0)
+        lot = torch.rand(1, device=h.device) * below[-1]
+        return torch.searchsorted(below, lot).clamp_max(h.shape[1] - 1) + 1
 
 
 def accuracy_by_width(

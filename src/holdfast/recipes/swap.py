@@ -43,7 +43,8 @@ def in_place_of_cross_entropy(
         if not done:
             raise ConfigError(
                 f"the part {name} stands in place of a method's cross-entropy, and {method.name} asks "
-                "none of its batch, or another part stands there: use a recipe that does, such as lwf_strict."
+                "none of its batch, or another part stands there already: use a recipe that does, such as "
+                "lwf_strict."
             )
         return replace(copied, loss=objectives[0], anchors=objectives[1:])
 

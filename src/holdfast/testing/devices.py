@@ -11,6 +11,7 @@ import torch
 from holdfast.core.ranks import current, together
 from holdfast.core.settings import Machine
 from holdfast.recipes.catalogue import make
+from holdfast.recipes.part import with_parts
 from holdfast.testing.compare import difference, expect
 from holdfast.testing.streams import small_stream, textures
 from holdfast.testing.watched import CLOCK, QUICK, place_of
@@ -31,18 +32,22 @@ class OnDevices:
         kind: of data: `textures` or `vectors`.
         setup: how it is run.
         sync_norm: batch norm by all rows, without which networks that have one differ.
+        parts: added to the recipe, such as ``elr:weight=1``.
     """
 
     recipe: str
     kind: Callable[[int, int], Any] = textures
     setup: Setup = QUICK
     sync_norm: bool = True
+    parts: tuple[str, ...] = ()
 
     def events(self, devices: int) -> Iterator[tuple[str, Any]]:
         """After each event, all that the run is made of and what its epochs recorded."""
         machine = Machine("cpu", devices=devices, sync_norm=self.sync_norm)
         stream = small_stream(self.kind, 13, 6)
-        run = Run(make(self.recipe), stream, replace(self.setup, machine=machine))
+        run = Run(
+            with_parts(make(self.recipe), self.parts), stream, replace(self.setup, machine=machine)
+        )
         run.learner.double()
         for event in run.events():
             records = getattr(event, "records", {})
@@ -92,5 +97,10 @@ def _compared(say: Any, cases: Sequence[OnDevices], within: float) -> None:
         for event, state in alone.items():
             place = difference(state, both[event], CLOCK, within=within)
             if place:
-                say((case.recipe, f"two processes have another {place} after {event}"))
+                say(
+                    (
+                        "+".join((case.recipe, *case.parts)),
+                        f"two processes have another {place} after {event}",
+                    )
+                )
                 break
