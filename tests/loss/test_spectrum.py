@@ -134,8 +134,7 @@ def test_a_linear_code_comes_out_in_the_order_of_its_principal_components():
     """What nested dropout is for, on a linear auto-encoder: its columns turn into those of a PCA."""
     basis = torch.linalg.qr(normal(0, 4, 4))[0]
     x = normal(1, 200, 4) * torch.tensor([3.0, 2.0, 1.0, 0.5]).double() @ basis.T
-    code, back = (0.1 * normal(s, 4, 4)).requires_grad_(), (0.1 * normal(9, 4, 4)).requires_grad_()
-    s = 2
+    code, back = (0.1 * normal(2, 4, 4)).requires_grad_(), (0.1 * normal(9, 4, 4)).requires_grad_()
     odds = width_odds(4, 1.0).double()
     cut = torch.ones(4, 4).double().tril()  # row k has the first k + 1 of the code
     search = torch.optim.LBFGS([code, back], max_iter=400, line_search_fn="strong_wolfe")
@@ -167,9 +166,10 @@ def test_accuracy_by_width_is_that_of_each_cut_and_the_best_is_the_narrowest():
 # orthogonal convolutions
 
 
-@pytest.mark.parametrize(
-    "stride, shape", [(1, (3, 2, 3, 3)), (2, (5, 1, 3, 3)), (2, (3, 2, 5, 5)), (1, (4, 5, 1, 1))]
-)
+KERNELS = [(1, (3, 2, 3, 3)), (2, (5, 1, 3, 3)), (2, (3, 2, 5, 5)), (1, (4, 5, 1, 1))]
+
+
+@pytest.mark.parametrize("stride, shape", KERNELS)
 def test_orthogonality_equals_its_twin(stride, shape):
     kernel = normal(0, *shape)
     twin = reference.orthogonality(kernel.tolist(), stride)

@@ -65,11 +65,7 @@ def test_settings_reach_their_terms():
     def term_of(text, recipe="lwf"):
         return with_parts(make(recipe), [text]).terms
 
-    (mixup,) = (
-        t
-        for t in term_of("decoupled_mixup:eta=0.3:balance=none:alpha=0.4:within=batch")
-        if isinstance(t, Mixup)
-    )
+    mixup = term_of("decoupled_mixup:eta=0.3:balance=none:alpha=0.4:within=batch")[0]
     assert (mixup.eta, mixup.balance) == (0.3, "none")
     assert (mixup.mixing.alpha, mixup.mixing.kept, mixup.mixing.within) == (0.4, 0.0, "batch")
     assert term_of("pskd:share=0.5")[0].share == 0.5
@@ -136,12 +132,9 @@ def test_without_three_old_classes_a_deviation_is_refused_in_a_sentence(tiny_str
 
 
 LAWS = (
-    "a_method_is_a_value",
-    "same_seed_same_bits",
-    "resume_is_uninterrupted",
-    "forward_budget",
+    "a_method_is_a_value", "same_seed_same_bits", "resume_is_uninterrupted", "forward_budget",
     "storage_as_declared",
-)
+)  # fmt: skip
 
 
 def test_a_recipe_with_many_parts_obeys_the_laws():

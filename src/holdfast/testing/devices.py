@@ -97,10 +97,6 @@ def _compared(say: Any, cases: Sequence[OnDevices], within: float) -> None:
         for event, state in alone.items():
             place = difference(state, both[event], CLOCK, within=within)
             if place:
-                say(
-                    (
-                        "+".join((case.recipe, *case.parts)),
-                        f"two processes have another {place} after {event}",
-                    )
-                )
+                name = "+".join((case.recipe, *case.parts))
+                say((name, f"two processes have another {place} after {event}"))
                 break
