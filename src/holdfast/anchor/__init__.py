@@ -16,7 +16,6 @@ from holdfast.anchor.divergence import (
 from holdfast.anchor.feature import FeatureDistillation, feature_distillation
 from holdfast.anchor.feature_fisher import FeatureFisher, feature_matrix, fisher_distillation
 from holdfast.anchor.function import (
-    IndirectAlignment,
     LogitDistillation,
     MatchLogits,
     distillation,
@@ -25,6 +24,7 @@ from holdfast.anchor.gate import Gate
 from holdfast.anchor.ghost import GhostNorm
 from holdfast.anchor.gpm import GPM
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.indirect import IndirectAlignment
 from holdfast.anchor.masked import MaskTuning
 from holdfast.anchor.merged import Merged
 from holdfast.anchor.merging import merge_weights

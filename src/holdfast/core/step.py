@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
 
 Forward = Callable[[Tensor], "Output"]
+T = TypeVar("T")
 
 
 class Share:
@@ -64,7 +65,7 @@ class Part:
         past_share: Share | None = None,
     ):
         self.rows, self._forward, self._past = rows, forward, past
-        self._share, self._past_share = share, share or past_share
+        self.share, self._past_share = share, share or past_share
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +73,7 @@ class Part:
     @cached_property
     def out(self) -> Output:
         """The learner's output, with its graph."""
-        return self._asked(self._forward, self._share)
+        return self._asked(self._forward, self.share)
 
     @cached_property
     def past(self) -> Output:
@@ -85,6 +86,11 @@ class Part:
     def _asked(self, forward: Forward, share: Share | None) -> Output:
         """What a network says of all rows."""
         return forward(self.rows.x) if share is None else share.asked(forward)
+
+    def inputs(self) -> Tensor:
+        """The inputs of all rows, also where several processes have a share of them each."""
+        share = self.share
+        return self.rows.x if share is None else share.ranks.gather([share.x], share.rows)[0]
 
     @property
     def teacher(self) -> Forward | None:
@@ -148,6 +154,7 @@ class Step:
         self.has_past = past is not None
         self.known = self.old_classes if known is None else known
         self.records: dict[str, Tensor] = {}
+        self._done: dict[int, Any] = {}
 
     @cached_property
     def old_classes(self) -> tuple[int, ...]:
@@ -186,6 +193,17 @@ class Step:
         twin = copy.copy(self)
         twin._parts = {name: part.taught(past(part)) for name, part in self._parts.items()}
         return twin
+
+    def once(self, who: object, work: Callable[[], T]) -> T:
+        """What some work gave when it was first asked in this update, in which a loss may be asked again.
+
+        Args:
+            who: whose work.
+            work: done the first time.
+        """
+        if id(who) not in self._done:
+            self._done[id(who)] = work()
+        return self._done[id(who)]
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar for the log; the last value under a name counts."""

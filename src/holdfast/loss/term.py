@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.loss.schedule import Constant, Schedule
+from holdfast.stream.mixing import Mixing
 
 if TYPE_CHECKING:
     from holdfast.core.rows import Rows
@@ -66,6 +67,8 @@ class Term(Objective):
             column ``turn`` says how many quarters (1 to 3).
         extra_rows: rows it brings itself, drawn for it as the part ``given``; a protocol must allow
             them.
+        mixing: of a term on ``mixed``, how that part's rows are mixed; None takes another term's
+            way, or the usual one.
     """
 
     on: str = "batch"
@@ -81,6 +84,7 @@ class Term(Objective):
     holds_backbone: bool = False
     turns: bool = False
     extra_rows: Rows | None = None
+    mixing: Mixing | None = None
 
     @property
     def teaches(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,18 +30,19 @@ PARAMETER = "add"  # of every recipe: the parts that it is given
 HELP = "further parts, as 'elr:weight=3+sam' (holdfast parts)."
 
 
-def with_parts(method: Method, text: str) -> Method:
+def with_parts(method: Method, parts: str | Sequence[str]) -> Method:
     """A method with further parts, in their order.
 
     Args:
         method: what they are added to.
-        text: their names, joined by ``+``, perhaps with settings: ``elr:weight=3+sam``; empty or ``none``
-            for none.
+        parts: their names, joined by ``+`` or in a list, perhaps with settings: ``elr:weight=3+sam``;
+            empty or ``none`` for none.
 
     Raises:
         ConfigError: for an unknown part or setting, with the nearest name; for one that is no part.
     """
-    for piece in part_texts(text):
+    texts = [parts] if isinstance(parts, str) else parts
+    for piece in (piece for text in texts for piece in part_texts(text)):
         added = PARTS.build(piece)
         if isinstance(added, (Objective, Rule)):
             method = replace(method, anchors=[*method.anchors, added])

@@ -12,6 +12,7 @@ from holdfast.core.ranks import current, together
 from holdfast.core.settings import Machine
 from holdfast.recipes.catalogue import make
 from holdfast.recipes.method import Method
+from holdfast.recipes.part import with_parts
 from holdfast.testing.compare import difference, expect
 from holdfast.testing.streams import small_stream, textures
 from holdfast.testing.watched import CLOCK, QUICK, place_of
@@ -32,23 +33,27 @@ class OnDevices:
         kind: of data: `textures` or `vectors`.
         setup: how it is run.
         sync_norm: batch norm by all rows, without which networks that have one differ.
+        parts: added to the recipe, such as ``elr:weight=1``.
     """
 
     recipe: str | Method
     kind: Callable[[int, int], Any] = textures
     setup: Setup = QUICK
     sync_norm: bool = True
+    parts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """Of the recipe."""
-        return self.recipe if isinstance(self.recipe, str) else self.recipe.name
+        """Of the recipe, with its parts."""
+        name = self.recipe if isinstance(self.recipe, str) else self.recipe.name
+        return "+".join((name, *self.parts))
 
     def events(self, devices: int) -> Iterator[tuple[str, Any]]:
         """After each event, all that the run is made of and what its epochs recorded."""
         machine = Machine("cpu", devices=devices, sync_norm=self.sync_norm)
         stream = small_stream(self.kind, 13, 6)
         method = make(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        method = with_parts(method, self.parts)
         run = Run(method, stream, replace(self.setup, machine=machine))
         run.learner.double()
         for event in run.events():
