@@ -12,7 +12,7 @@ from holdfast.anchor.divergence import (
     make_divergence,
     reverse_kl,
 )
-from holdfast.anchor.feature import FeatureDistillation, feature_distillation
+from holdfast.anchor.feature import FeatureDistillation, feature_distillation, stage_distillation
 from holdfast.anchor.feature_fisher import FeatureFisher, feature_matrix, fisher_distillation
 from holdfast.anchor.function import (
     IndirectAlignment,
@@ -73,6 +73,7 @@ __all__ = [
     "make_divergence",
     "relation_distillation",
     "reverse_kl",
+    "stage_distillation",
     "taught",
     "translated",
 ]

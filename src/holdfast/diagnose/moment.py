@@ -114,7 +114,7 @@ def says(out: Output) -> Says:
 def look(learner: Learner, watched: Watched, device: torch.device) -> Output:
     """What a network says of the watched rows, on the CPU."""
     out = outputs(learner, watched.rows.to(device), 256)
-    return Output(*(column.cpu() for column in out[:3]))
+    return out.each(Tensor.cpu)
 
 
 def mean_of(values: list[float]) -> float:
