@@ -15,6 +15,7 @@ from holdfast.recipes import Method, make
 from holdfast.recipes.part import with_parts
 from holdfast.testing import check_term, small_stream
 from holdfast.testing.watched import QUICK, learned
+from holdfast.train.runner import Run
 
 
 def stages(seed):
@@ -60,8 +61,6 @@ def test_other_networks_have_other_stages():
         stage_distillation(stages(0), stages(2)[:1])
     with pytest.raises(ConfigError, match="rising must be a number from 0 on, not -1"):
         FeatureDistillation(of="stages", rising=-1.0)
-    with pytest.raises(ConfigError, match="of a network without|stages"):
-        FeatureDistillation(of="nothing")
 
 
 @pytest.mark.parametrize("distance", ["square", "cosine"])
@@ -75,19 +74,15 @@ def test_a_run_holds_the_stages_and_their_spreads_go_on():
     term = held.continual.method.terms[-1]
     assert len(term._spreads) == 3 and term.moments.shape == (8,)
     assert term.spread == term._spreads[-1]
-    stream = small_stream()
     moved = [
         float((run.learner.backbone.layers[0].weight).detach().norm()) for run in (free, held)
     ]
     assert moved[0] != moved[1]
     assert held.learner.staged is False  # only while a task is learned
-    assert len(stream)
 
 
 def test_a_frozen_backbone_has_no_stage_to_teach():
     method = Method(CrossEntropy(), [FeatureDistillation(of="stages")])
-    from holdfast.train.runner import Run
-
     run = Run(method, small_stream(), QUICK)
     run.learner.backbone.tuned = ()
     with pytest.raises(ConfigError, match="reads the backbone's stages, and nothing of this backbone"):

@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.alpha_divergence import alpha
 from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
 from holdfast.anchor.divergence import (
     DIVERGENCES,
@@ -8,6 +9,7 @@ from holdfast.anchor.divergence import (
     balanced_kl,
     f_divergence,
     forward_kl,
+    jeffreys,
     jensen_shannon,
     make_divergence,
     reverse_kl,
@@ -21,6 +23,8 @@ from holdfast.anchor.function import (
     distillation,
 )
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
+from holdfast.anchor.one_for_all import OneForAll, enhanced_distillation
+from holdfast.anchor.past import TunedPast
 from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
@@ -48,6 +52,7 @@ __all__ = [
     "LogitDistillation",
     "MatchLogits",
     "MemoryAware",
+    "OneForAll",
     "PathIntegral",
     "ProjectedDistillation",
     "Proximal",
@@ -58,17 +63,21 @@ __all__ = [
     "SynapticIntelligence",
     "TaughtBy",
     "TranslatedRehearsal",
+    "TunedPast",
     "Unit",
     "WeightAligning",
+    "alpha",
     "balanced_kl",
     "cycle_distillation",
     "distillation",
     "edited",
+    "enhanced_distillation",
     "f_divergence",
     "feature_distillation",
     "feature_matrix",
     "fisher_distillation",
     "forward_kl",
+    "jeffreys",
     "jensen_shannon",
     "make_divergence",
     "relation_distillation",

@@ -6,6 +6,7 @@ function under ``@register("name")``, here or in a package of your own; it is th
 line, the estimator, stored models and the laws of `holdfast.testing`.
 """
 
+from holdfast.recipes.across import ofa
 from holdfast.recipes.bound import finetune, joint
 from holdfast.recipes.catalogue import RECIPES, make, register
 from holdfast.recipes.contrastive import co2l, fnc2, fnc2_prior, supcon
@@ -22,6 +23,6 @@ from holdfast.recipes.strict import fnc2_strict, lwf_strict
 __all__ = [
     "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "der", "derpp", "dpcr", "efc",
     "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
-    "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
-    "register", "si", "supcon",
+    "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "ofa",
+    "online_ewc", "register", "si", "supcon",
 ]  # fmt: skip
