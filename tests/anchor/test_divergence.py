@@ -123,7 +123,9 @@ def test_every_alpha_equals_its_twin_and_is_as_strong(a):
     past, now = logits(0), logits(1)
     by = make_divergence(f"alpha:a={a}")
     twin = [reference.divergence("alpha", *rows, a) for rows in zip(past.tolist(), now.tolist())]
-    assert_close(by(past, now, True), torch.tensor(twin, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+    assert_close(
+        by(past, now, True), torch.tensor(twin, dtype=torch.float64), rtol=1e-9, atol=1e-12
+    )
     assert_close(by(now, past, True), make_divergence(f"alpha:a={1 - a}")(past, now, True))
     z, d = logits(2, spread=1.0), 1e-3 * logits(3, spread=1.0)
     p = z.softmax(1)

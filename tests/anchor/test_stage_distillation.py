@@ -26,7 +26,9 @@ def stages(seed):
 @pytest.mark.parametrize("rising", [0.0, 1.5])
 def test_it_is_the_weighted_sum_over_the_stages(distance, rising):
     now, past = stages(0), stages(2)
-    twins = [reference.feature_distillation(a.tolist(), b.tolist(), distance) for a, b in zip(now, past)]
+    twins = [
+        reference.feature_distillation(a.tolist(), b.tolist(), distance) for a, b in zip(now, past)
+    ]
     value = stage_distillation(now, past, distance, rising=rising)
     assert float(value) == pytest.approx(0.5**rising * twins[0] + twins[1], rel=1e-5)
     spreads = [0.3, 2.0]
@@ -74,9 +76,7 @@ def test_a_run_holds_the_stages_and_their_spreads_go_on():
     term = held.continual.method.terms[-1]
     assert len(term._spreads) == 3 and term.moments.shape == (8,)
     assert term.spread == term._spreads[-1]
-    moved = [
-        float((run.learner.backbone.layers[0].weight).detach().norm()) for run in (free, held)
-    ]
+    moved = [float((run.learner.backbone.layers[0].weight).detach().norm()) for run in (free, held)]
     assert moved[0] != moved[1]
     assert held.learner.staged is False  # only while a task is learned
 
@@ -85,7 +85,9 @@ def test_a_frozen_backbone_has_no_stage_to_teach():
     method = Method(CrossEntropy(), [FeatureDistillation(of="stages")])
     run = Run(method, small_stream(), QUICK)
     run.learner.backbone.tuned = ()
-    with pytest.raises(ConfigError, match="reads the backbone's stages, and nothing of this backbone"):
+    with pytest.raises(
+        ConfigError, match="reads the backbone's stages, and nothing of this backbone"
+    ):
         list(run.events())
 
 

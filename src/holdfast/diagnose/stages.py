@@ -58,7 +58,9 @@ def _funnel(moment: Moment, stream: Stream, seed: int) -> Values:
     trained, mine = look_at(moment.learner, rows, device), moment.tasks == moment.task
     assert trained.stages is not None
     watched = [stage[mine][:ROWS] for stage in moment.now.stages]
-    if not len(watched[0]) or any(float(stage.std(0, correction=0).max()) == 0 for stage in watched):
+    if not len(watched[0]) or any(
+        float(stage.std(0, correction=0).max()) == 0 for stage in watched
+    ):
         return all_missing(FUNNEL, "the watched rows of this task are too few, or all alike")
     funnel = metrics.narrowest(trained.stages, watched, directions=LINES, seed=seed)
     return {

@@ -159,7 +159,9 @@ class Learner(Holding):
         if self.embedded(x):
             return x, None
         prepared = self._prepared(x)
-        return stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared), None)
+        return (
+            stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared), None)
+        )
 
     def show_stages(self, show: bool = True) -> None:
         """Let outputs have `Output.stages`, or no longer; nothing else of them changes.

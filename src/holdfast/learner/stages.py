@@ -59,7 +59,9 @@ def stages_of(
     finally:
         for hook in hooks:
             hook.remove()
-    stages = tuple(pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in seen if pieces)
+    stages = tuple(
+        pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in seen if pieces
+    )
     if len(stages) < len(modules) or any(len(stage) != len(x) for stage in stages):
         raise ConfigError(
             f"a stage of {type(backbone).__name__} does not say one thing of each input: name modules "

@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, unknown
+from holdfast.statistics.gaussian_maps import transport
 from holdfast.statistics.linear_maps import learned, low_rank, ridge, sylvester, translation
 from holdfast.statistics.maps import Drift, DriftMap, RowSpaceMap, Translation
 from holdfast.statistics.network_map import STRENGTHS, NetworkMap, network
-from holdfast.statistics.gaussian_maps import transport
 
 __all__ = [
     "FITS", "Drift", "DriftMap", "DriftName", "DriftRule", "NetworkMap", "RowSpaceMap", "Translation",

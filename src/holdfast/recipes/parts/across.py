@@ -47,9 +47,7 @@ def ofa(weight: Weight = 1.0, g: float = 1.0, exits: bool = True, on: str = "bat
 
 
 @part("tuned_past")
-def tuned_past(
-    epochs: int = 5, lr: float = 0.01, batch: int = 64
-) -> Callable[[Method], Method]:
+def tuned_past(epochs: int = 5, lr: float = 0.01, batch: int = 64) -> Callable[[Method], Method]:
     """Later tasks are held to a copy of the network that was tuned by cross-entropy, not to itself.
 
     Args:
