@@ -119,7 +119,7 @@ def test_g_above_1_asks_rows_that_the_past_knows():
     bench = Bench(16)
     term = prepared(OneForAll(g=1.5, exits=False), bench)
     with pytest.raises(
-        ConfigError, match="g=1.5 sharpens towards classes that the past network knows"
+        ConfigError, match=r"g=1\.5 sharpens towards classes that the past network knows"
     ):
         term(bench.step())
     old = prepared(OneForAll(g=1.5, exits=False, on="memory"), bench)

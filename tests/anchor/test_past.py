@@ -52,8 +52,8 @@ def test_as_a_part_it_obeys_the_laws_of_a_recipe():
     method = with_parts(make("lwf"), ["tuned_past:epochs=1:batch=16"])
     laws = ["resume_is_uninterrupted", "same_seed_same_bits", "past_network_unchanged"]
     check_recipe(method, laws)
-    plain, told = described(make("lwf")), described(method)
-    assert "past" not in plain and "epochs=1" in told["past"] and "CrossEntropy" in told["past"]
+    plain, tuned = described(make("lwf")), described(method)
+    assert "past" not in plain and "epochs=1" in tuned["past"] and "CrossEntropy" in tuned["past"]
 
 
 def test_any_function_may_make_the_past():

@@ -35,9 +35,8 @@ def test_collapse_is_followed_from_stage_to_stage(stream):
     moment = moment_of(stream)
     values = stage_figures(moment, stream, 0)
     assert values.keys() == STAGES.keys() and all(v == v for v in values.values())
-    y, logs = moment.y[moment.seen], []
-    for stage in moment.now.stages:
-        logs.append(math.log(metrics.nc1_quotient(stage[moment.seen], y)))
+    y, seen = moment.y[moment.seen], moment.seen
+    logs = [math.log(metrics.nc1_quotient(stage[seen], y)) for stage in moment.now.stages]
     assert values["collapse_gap_first"] == pytest.approx(math.exp(logs[0]) - math.exp(logs[-1]))
     assert values["collapse_slope"] == pytest.approx((logs[2] - logs[0]) / 2)
 

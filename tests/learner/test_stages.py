@@ -68,7 +68,7 @@ def test_a_network_from_outside_names_its_stages():
 def test_a_backbone_without_stages_says_so():
     learner = Learner((1, 8, 8), dim=0, width=4)
     learner.backbone = Wrapped(Blocks(stages=False), (1, 8, 8), "Blocks")
-    with pytest.raises(ConfigError, match="the backbone Blocks has no stages.*attribute `stages`"):
+    with pytest.raises(ConfigError, match=r"the backbone Blocks has no stages.*attribute `stages`"):
         learner.show_stages()
     assert not learner.staged
 

@@ -60,9 +60,11 @@ def test_another_architecture_goes_on_and_knows_the_old_classes(elder):
 def test_what_the_old_classes_are_worth_comes_from_the_elder_alone(elder):
     """Asked to choose among the old classes, the heir agrees with its elder on images of the new ones."""
     x = images(2, 3)[0]
-    said = elder.scores(x)[:, :2].argmax(1)
+    before = elder.scores(x)[:, :2].argmax(1)
     agree = [
-        float((learn(heir_of(elder, text), 2, 3).scores(x)[:, :2].argmax(1) == said).float().mean())
+        float(
+            (learn(heir_of(elder, text), 2, 3).scores(x)[:, :2].argmax(1) == before).float().mean()
+        )
         for text in ("ofa:weight=10", "ofa:weight=0.0001")
     ]
     assert agree[0] > 0.9 and agree[0] >= agree[1]
@@ -71,17 +73,17 @@ def test_what_the_old_classes_are_worth_comes_from_the_elder_alone(elder):
 def test_it_resumes_in_the_task_that_it_took_over(elder):
     whole = heir_of(elder)
     x, y = images(2, 3)
-    task, states = whole.arrive(x, y), []
+    task, state = whole.arrive(x, y), {}
     for epoch in whole.epochs(task):
         if epoch.epoch == 2:
-            states.append(through_disk(whole.state(), "an heir"))
+            state = through_disk(whole.state(), "an heir")
     half = heir_of(elder)
-    half.restore(states[0])
+    half.restore(state)
     half.learn(half.arrive(x, y))
     assert not difference(weights(whole.learner), weights(half.learner))
     alone = Continual(make("ofa:weight=4"), (1, 8, 8), WIDE)
     with pytest.raises(ConfigError, match="goes on from another network"):
-        alone.restore(states[0])
+        alone.restore(state)
     done = Continual(make("ofa:weight=4"), (1, 8, 8), WIDE)
     done.restore(through_disk(whole.state(), "an heir"))  # after its first task it stands alone
     assert done.progress.taken == 1 and not done.progress.untaught

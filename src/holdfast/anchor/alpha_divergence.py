@@ -54,7 +54,7 @@ def alpha(
 
 
 def _generator(t: Tensor, a: float) -> Tensor:
-    """(u^a - a u - (1 - a)) / (a (a - 1)) of t = log u, without the cancellation near a = 0, 1 and t = 0."""
+    """(u^a - a u - (1 - a)) / (a (a - 1)) of t = log u; near a = 0, 1 and t = 0 nothing cancels."""
     if a < 0.5:
         return (torch.expm1(a * t) / a - torch.expm1(t)) / (a - 1)
     return (t.exp() * torch.expm1((a - 1) * t) / (a - 1) - torch.expm1(t)) / a

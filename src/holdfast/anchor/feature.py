@@ -138,9 +138,10 @@ def _input_spread(rows: Rows) -> Float[Tensor, ""]:
 class FeatureDistillation(Term):
     """`feature_distillation` of the current inputs' features, embeddings, or stages of the backbone.
 
-    Of stages it is the sum over all, `stage_distillation`. The spread, of each stage, is that of the earlier tasks' rows, measured when each task ended (their mean, weighted
-    by rows) and kept as two numbers a space: what a batch happens to hold, one row or frames of one scene, has
-    no say in it. Before any task was measured, as in a state of an older format, it is the batch's own.
+    Of stages it is the sum over all, `stage_distillation`. The spread, of each stage, is that of the
+    earlier tasks' rows, measured when each task ended (their mean, weighted by rows) and kept as two
+    numbers a space: what a batch happens to hold, one row or frames of one scene, has no say in it.
+    Before any task was measured, as in a state of an older format, it is the batch's own.
 
     A task whose rows are all alike, as inputs and to the network (a single row, frames of one scene:
     spreads below a fifth and a twentieth of the kept ones), says where the features stay at one point

@@ -113,7 +113,7 @@ class OneForAll(Term):
         there = part.rows.y[:, None] == classes
         place = torch.where(there.any(1), there.int().argmax(1), -1)
         self._check(part.rows.y, known)
-        spoken = [part.out.logits, *self._said(part)]
+        spoken = [part.out.logits, *self._answers(part)]
         values = [
             enhanced_distillation(answers[:, classes], z[:, classes], place, self.g) for z in spoken
         ]
@@ -127,7 +127,7 @@ class OneForAll(Term):
                 'others: use g=1, or ask rows of old classes, as in on="memory".'
             )
 
-    def _said(self, part: Part) -> list[Tensor]:
+    def _answers(self, part: Part) -> list[Tensor]:
         """Logits of the exits."""
         if not self.shows:
             return []

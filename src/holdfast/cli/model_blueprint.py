@@ -96,17 +96,9 @@ def asked_model(
         DataError: for images that cannot be read.
     """
     hints: list[str] = []
-    listed = list_labelled(
-        source or options.data,
-        options.per_class or None,
-        0,
-        options.strict_data,
-        "train",
-        options.labels,
-    )
+    source, per_class = source or options.data, options.per_class or None
+    listed = list_labelled(source, per_class, 0, options.strict_data, "train", options.labels)
     if folder.exists:
-        if options.past is not None:
-            raise ConfigError(f"--past is for a new model, and {folder.path} is one already.")
         reader = _extended(Blueprint.from_data(folder.manifest().blueprint), folder, options)
     else:
         recipe, backbone, hints = _usual(options, listed)
@@ -179,7 +171,8 @@ def handed_over(
         listed: what is to be learned.
         options: of the command.
     """
-    assert options.past is not None and reader.core is not None
+    assert options.past is not None
+    assert reader.core is not None
     levels = Blueprint.from_data(ModelFolder(options.past).manifest().blueprint).levels
     reader = replace(reader, blueprint=replace(reader.blueprint, levels=levels))
     data = reader.read(listed, options, "train")
@@ -232,6 +225,8 @@ def native_size(backbone: str) -> int:
 
 def _extended(former: Blueprint, folder: ModelFolder, options: Learn) -> Reader:
     """The model's own blueprint, with the training that was asked for."""
+    if options.past is not None:
+        raise ConfigError(f"--past is for a new model, and {folder.path} is one already.")
     if options.size not in (0, former.shape[-1]):
         kind = "images of size" if len(former.shape) == 3 else "vectors of"
         raise ConfigError(f"{folder.path} takes {kind} {former.shape[-1]}, not {options.size}.")
