@@ -69,6 +69,8 @@ class TunedPast:
             return network
         network.train()
         loss, optimizer = self.loss(), torch.optim.SGD(free, self.lr, MOMENTUM)
+        for term in loss.terms():
+            term.begin(network, task)
         rows = task.train
         batches = max(1, len(rows) // self.batch)
         total = self.epochs * batches
