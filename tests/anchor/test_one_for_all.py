@@ -138,7 +138,7 @@ def test_the_term_obeys_the_laws(term):
 
 
 def test_as_a_part_it_is_added_to_a_recipe():
-    method = with_parts(make("finetune"), ["ofa:weight=0.5"])
+    method = make("finetune", add="ofa:weight=0.5")
     run = learned(method, small_stream())
     term = run.continual.method.terms[-1]
     assert run.result.status == "complete" and len(term.exits[0].bias) == 6

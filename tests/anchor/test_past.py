@@ -49,7 +49,7 @@ def test_terms_are_held_to_it_and_what_measures_is_not():
 
 
 def test_as_a_part_it_obeys_the_laws_of_a_recipe():
-    method = with_parts(make("lwf"), ["tuned_past:epochs=1:batch=16"])
+    method = make("lwf", add="tuned_past:epochs=1:batch=16")
     laws = ["resume_is_uninterrupted", "same_seed_same_bits", "past_network_unchanged"]
     check_recipe(method, laws)
     plain, tuned = described(make("lwf")), described(method)

@@ -71,7 +71,7 @@ def test_the_term_obeys_the_laws(distance):
 
 
 def test_a_run_holds_the_stages_and_their_spreads_go_on():
-    method = with_parts(make("finetune"), ["stage_distillation:weight=2:rising=0"])
+    method = make("finetune", add="stage_distillation:weight=2:rising=0")
     free, held = (learned(m, small_stream()) for m in (make("finetune"), method))
     term = held.continual.method.terms[-1]
     assert len(term._spreads) == 3 and term.moments.shape == (8,)

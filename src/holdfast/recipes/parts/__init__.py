@@ -1,5 +1,5 @@
 """The parts that any recipe can be given, by what they are about; each is a few lines with its source."""
 
-from holdfast.recipes.parts import across
+from holdfast.recipes.parts import across, anchors, losses
 
-__all__ = ["across"]
+__all__ = ["across", "anchors", "losses"]
