@@ -13,7 +13,6 @@ from holdfast.core.errors import ConfigError, DataError
 from holdfast.learner.learner import GrowingHead
 from holdfast.loss import CrossEntropy
 from holdfast.recipes import Method, make
-from holdfast.recipes.part import with_parts
 from holdfast.testing import check_term, small_stream
 from holdfast.testing.bench import Bench, gradients
 from holdfast.testing.terms import prepared

@@ -12,7 +12,6 @@ from holdfast.core.output import outputs
 from holdfast.learner import Learner
 from holdfast.loss import CrossEntropy
 from holdfast.recipes import make
-from holdfast.recipes.part import with_parts
 from holdfast.testing import check_recipe, small_stream
 from holdfast.testing.compare import difference, weights
 from holdfast.testing.watched import QUICK, Watched

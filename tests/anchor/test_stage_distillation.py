@@ -12,7 +12,6 @@ from holdfast.core.errors import ConfigError, DataError
 from holdfast.learner import Learner
 from holdfast.loss import CrossEntropy
 from holdfast.recipes import Method, make
-from holdfast.recipes.part import with_parts
 from holdfast.testing import check_term, small_stream
 from holdfast.testing.watched import QUICK, learned
 from holdfast.train.runner import Run
