@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.alpha_divergence import alpha
 from holdfast.anchor.coso import CoSO
 from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
 from holdfast.anchor.divergence import (
@@ -9,11 +10,12 @@ from holdfast.anchor.divergence import (
     balanced_kl,
     f_divergence,
     forward_kl,
+    jeffreys,
     jensen_shannon,
     make_divergence,
     reverse_kl,
 )
-from holdfast.anchor.feature import FeatureDistillation, feature_distillation
+from holdfast.anchor.feature import FeatureDistillation, feature_distillation, stage_distillation
 from holdfast.anchor.feature_fisher import FeatureFisher, feature_matrix, fisher_distillation
 from holdfast.anchor.function import (
     LogitDistillation,
@@ -28,8 +30,10 @@ from holdfast.anchor.indirect import IndirectAlignment
 from holdfast.anchor.masked import MaskTuning
 from holdfast.anchor.merged import Merged
 from holdfast.anchor.merging import merge_weights
+from holdfast.anchor.one_for_all import OneForAll, enhanced_distillation
 from holdfast.anchor.orthogonal import Orthogonal
 from holdfast.anchor.owm import OWM
+from holdfast.anchor.past import TunedPast
 from holdfast.anchor.perpgrad import PerpGrad
 from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.random_subspace import RandomSubspace
@@ -70,6 +74,7 @@ __all__ = [
     "Merged",
     "MinorFactors",
     "MinorHeld",
+    "OneForAll",
     "Orthogonal",
     "PathIntegral",
     "PerpGrad",
@@ -84,22 +89,27 @@ __all__ = [
     "SynapticIntelligence",
     "TaughtBy",
     "TranslatedRehearsal",
+    "TunedPast",
     "Unit",
     "WeightAligning",
+    "alpha",
     "balanced_kl",
     "cycle_distillation",
     "distillation",
     "edited",
+    "enhanced_distillation",
     "f_divergence",
     "feature_distillation",
     "feature_matrix",
     "fisher_distillation",
     "forward_kl",
+    "jeffreys",
     "jensen_shannon",
     "make_divergence",
     "merge_weights",
     "relation_distillation",
     "reverse_kl",
+    "stage_distillation",
     "taught",
     "translated",
 ]

@@ -107,8 +107,9 @@ class LogitDistillation(Term):
     that is padded by zeros.
 
     Args:
-        divergence: by name (forward_kl, reverse_kl, jensen_shannon, balanced_kl, hellinger), or a
-            function such as `f_divergence` makes.
+        divergence: by name (forward_kl, reverse_kl, jensen_shannon, balanced_kl, jeffreys,
+            hellinger, alpha), perhaps with settings (``alpha:a=0.3``), or a function such as
+            `f_divergence` makes.
         T: temperature, > 0; or ``std``, as for `distillation`.
         on: the part it is asked of: ``batch`` for the current inputs, ``memory`` for a drawn memory,
             ``mixed`` for mixtures of current inputs.

@@ -128,8 +128,8 @@ class Learn:
         first_epochs: the same for the first classes of a new model; 0 takes epochs if they are given.
         batch: images in a batch; 0 as for epochs.
         lr: peak learning rate; 0 as for epochs.
-        protocol: what of the data may be stored; by default the recipe's own, strict if it can:
-            no image at all.
+        past: model whose classes a new one, of another network, takes over; with the recipe ofa, or lwf.
+        protocol: what of the data may be stored; by default the recipe's own, no image if it can.
         images: how many, with auxiliary or buffer.
         readout: how classes are decided, as for holdfast run; auto by default.
         also: a further readout that the model can be asked with.
@@ -146,8 +146,7 @@ class Learn:
             more, the new version is not published (exit code 3). By default 5, if beyond chance.
         max_class_drop: the same for one class; by default 20.
         yes: learn and publish whatever the checks of the data and the limits say.
-        pictures: small pictures, of errors and of the strangest, on the page that an update leaves;
-            0 keeps none.
+        pictures: small pictures, of errors and the strangest, on an update's page; 0 keeps none.
         cache: folder where features of a frozen backbone are kept; by default until the update is done.
         seed: of weights, batches and views; 0 by default.
         device: auto, cpu, cuda or mps.
@@ -167,6 +166,7 @@ class Learn:
     first_epochs: int = 0
     batch: int = 0
     lr: float = 0.0
+    past: File = None
     protocol: Kept = None
     images: Number = None
     readout: Text = None

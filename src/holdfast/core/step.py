@@ -41,7 +41,9 @@ class Share:
         read = out._asdict()
         whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
         nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
-        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
+        unread: dict[str, Any] = {
+            n: nobody if isinstance(c, Tensor) else None for n, c in read.items()
+        }
         columns: dict[str, Any] = unread | dict(zip(self.columns, whole, strict=True))
         return type(out)(**columns)
 

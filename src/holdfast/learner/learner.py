@@ -19,6 +19,7 @@ from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
 from holdfast.learner.effective import note_gradients
 from holdfast.learner.holding import Holding
+from holdfast.learner.stages import require_stages, stages_of
 from holdfast.learner.states import TaskStates, empty_states
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
@@ -65,6 +66,7 @@ class Learner(Holding):
     mean: Tensor
     std: Tensor
     states: TaskStates | None
+    staged: bool = False  # whether outputs have stages: see `show_stages`
 
     def __init__(
         self,
@@ -152,13 +154,35 @@ class Learner(Holding):
         (N, f) where inputs are images are what a frozen backbone gave before.
         """
         kind = self.head.weight.dtype
-        features = x if self.embedded(x) else self.backbone(self._prepared(x))
+        features, stages = self._seen(x)
         rows = features.to(kind)
         hidden = self.projector[:-1](rows) if len(self.projector) else None
         projected = rows if hidden is None else self.projector[-1](hidden)
         wide = torch.promote_types(projected.dtype, torch.float32)
         embedding = functional.normalize(projected.to(wide), dim=1)
-        return Output(features, embedding, self.head(rows), hidden)
+        return Output(features, embedding, self.head(rows), hidden, stages)
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        """Features of inputs, with the stages if they are to be shown."""
+        if self.embedded(x):
+            return x, None
+        prepared = self._prepared(x)
+        return (
+            stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared), None)
+        )
+
+    def show_stages(self, show: bool = True) -> None:
+        """Let outputs have `Output.stages`, or no longer; nothing else of them changes.
+
+        Args:
+            show: whether they shall.
+
+        Raises:
+            ConfigError: for a backbone without stages.
+        """
+        if show:
+            require_stages(self.backbone)
+        self.staged = show
 
     def embedded(self, x: Float[Tensor, "n ..."]) -> bool:
         """Whether rows are features of the frozen backbone in place of images."""

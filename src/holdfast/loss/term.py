@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 
-READABLE = ("logits", "embedding", "features", "hidden", "weights")  # what of a learner
+READABLE = ("logits", "embedding", "features", "hidden", "stages", "weights")  # what of a learner
 
 
 class Objective(nn.Module, ABC):

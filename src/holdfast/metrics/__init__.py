@@ -31,6 +31,7 @@ from holdfast.metrics.conformal import (
     next_alpha,
 )
 from holdfast.metrics.dimension import effective_rank, participation_ratio, two_nn
+from holdfast.metrics.funnel import gaussian_kl, narrowest, sliced_w1
 from holdfast.metrics.missing import Missing, reason_of
 from holdfast.metrics.openset import (
     auroc,
@@ -50,6 +51,7 @@ from holdfast.metrics.similarity import (
 )
 from holdfast.metrics.stability import distance_drift, rotated, shesha, spearman
 from holdfast.metrics.subspace import frozen_part, frozen_share, left_basis, overlap
+from holdfast.metrics.transport import monge_gap
 
 __all__ = [
     "Accuracy",
@@ -79,10 +81,13 @@ __all__ = [
     "fpr_at_unknown95",
     "frozen_part",
     "frozen_share",
+    "gaussian_kl",
     "invasion",
     "left_basis",
     "mean_drift",
     "mean_size",
+    "monge_gap",
+    "narrowest",
     "nc1",
     "nc1_quotient",
     "nc2",
@@ -104,6 +109,7 @@ __all__ = [
     "separation",
     "shesha",
     "silhouette",
+    "sliced_w1",
     "spearman",
     "two_nn",
 ]

@@ -6,6 +6,7 @@ function under ``@register("name")``, here or in a package of your own; it is th
 line, the estimator, stored models and the laws of `holdfast.testing`.
 """
 
+from holdfast.recipes.across import ofa
 from holdfast.recipes.bound import finetune, joint
 from holdfast.recipes.catalogue import RECIPES, make, register
 from holdfast.recipes.contrastive import co2l, fnc2, fnc2_prior, supcon
@@ -26,6 +27,6 @@ __all__ = [
     "PARTS", "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "coso", "der",
     "derpp", "dpcr", "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior",
     "fnc2_strict", "frozen", "gatf", "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict",
-    "lwf_wa", "make", "mas", "masks", "online_ewc", "owm", "part", "register", "si", "sparse", "supcon",
-    "task_arithmetic", "ties",
+    "lwf_wa", "make", "mas", "masks", "ofa", "online_ewc", "owm", "part", "register", "si", "sparse",
+    "supcon", "task_arithmetic", "ties",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import get_args
 import torch
 from torch import nn
 
+from holdfast.anchor.past import Past
 from holdfast.anchor.rule import Rule
 from holdfast.core.errors import ConfigError
 from holdfast.core.rows import Rows
@@ -54,6 +55,8 @@ class Method:
             readouts learn alone.
         hold_norms: what of the norms stays as it is after the first task: ``none``; ``statistics``, the
             running ones of batch norm; or ``all``, their scales and shifts too.
+        past: makes the network that later tasks are held to, of the learner as a task leaves it and the
+            task: of the same architecture, such as `TunedPast`; None takes a frozen copy.
 
     Raises:
         ConfigError: if a part reads a head that no term trains, or two terms ask for embeddings of
@@ -70,6 +73,7 @@ class Method:
     adapt: str = "none"
     once: bool = False
     hold_norms: Norms = "none"
+    past: Past | None = None
 
     def __post_init__(self):
         if parse_way(self.adapt)[0] != "none" and self.loss is not None:

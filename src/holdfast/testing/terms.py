@@ -25,7 +25,11 @@ from holdfast.testing.compare import (
     weights,
 )
 from holdfast.testing.recipes import check_recipe
-from holdfast.testing.trained import keeps_its_parameters, moves_its_parameters
+from holdfast.testing.trained import (
+    asking_changes_nothing,
+    keeps_its_parameters,
+    moves_its_parameters,
+)
 
 LAWS_IN_A_RUN = ("resume_is_uninterrupted", "forward_budget", "figures_are_sound")
 PLACES = {"logits": ("head",), "embedding": ("projector",), "hidden": ("projector.0",)}
@@ -39,7 +43,8 @@ def check_term(term: Term, run: bool = True) -> None:
     again; it moves neither of the networks nor the rows; it depends on nothing that it does not say it
     reads; it keeps no image; its state goes through a file into a fresh copy that then says the same;
     it can be pickled and copied; so do parameters that it owns. In a run: it resumes, costs no further
-    forward pass, and stays finite, and parameters that it owns move.
+    forward pass, and stays finite, and parameters that it owns move; with the weight 0 it changes no bit,
+    whatever columns it asks for.
 
     Args:
         term: before it has learned anything; copies are used.
@@ -59,6 +64,8 @@ def check_term(term: Term, run: bool = True) -> None:
     if run:
         check_recipe(_method(term), LAWS_IN_A_RUN)
         moves_its_parameters(_method(term), name)
+        if "stages" in term.reads:
+            asking_changes_nothing(_method(term), name)
 
 
 def prepared(term: Term, bench: Bench) -> Term:

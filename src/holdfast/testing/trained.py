@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,9 +11,9 @@ from torch import Tensor
 from holdfast.loss.term import Term
 from holdfast.recipes.method import Method
 from holdfast.testing.bench import Bench
-from holdfast.testing.compare import copies, expect, through_disk
+from holdfast.testing.compare import copies, difference, expect, through_disk, weights
 from holdfast.testing.streams import CLASSES, small_stream
-from holdfast.testing.watched import QUICK
+from holdfast.testing.watched import QUICK, learned
 from holdfast.train.continual import Continual
 
 
@@ -67,6 +68,23 @@ def moves_its_parameters(method: Method, name: str) -> None:
             still = [a for a, b in zip(before, now) if torch.equal(a, b)]
             expect(not still, f"{name} has a parameter that an epoch {words} does not move.")
             before = now
+
+
+def asking_changes_nothing(method: Method, name: str) -> None:
+    """With the weight 0 the last anchor leaves the run as it is without it, to the bit.
+
+    Args:
+        method: with the term as its last anchor.
+        name: of the term.
+    """
+    *others, term = method.anchors
+    assert isinstance(term, Term)
+    ends = [
+        weights(learned(replace(method, anchors=anchors), small_stream()).learner)
+        for anchors in (others, [*others, 0.0 * term])
+    ]
+    place = difference(*ends)
+    expect(not place, f"a run with {name} at the weight 0 is another one, at {place}.")
 
 
 def _value(term: Term, step: object) -> Tensor:

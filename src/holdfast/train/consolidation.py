@@ -35,21 +35,27 @@ def consolidate(core: Continual, task: Task) -> None:
         context = FitContext(core.learner, task, core.memory, seen, core.past_eval)
         for readout in core.readouts.values():
             readout.fit(context)
-    _keep_past(core)
+    _keep_past(core, task)
     stored = kept(core) | core.readouts | {"learner": core.learner, "past": core.past}
     forbid_images(stored, task.train, str(core.protocol), core.rows)
     if core.protocol.kind == "strict":
         forbid_images({"memory": core.memory}, task.train, "strict")
 
 
-def _keep_past(core: Continual) -> None:
-    """Freeze copies of the network for the next task, as many as its parts need."""
-    mode = core.setup.network.past_mode
+def _keep_past(core: Continual, task: Task) -> None:
+    """Freeze copies of the network for the next task, as many as its parts need.
+
+    Terms are held to what `Method.past` makes of it; what measures takes the network itself.
+    """
+    mode, tuned = core.setup.network.past_mode, core.method.past
     terms = any(term.needs_past for term in core.method.terms)
-    if terms:
+    if terms and tuned is None:
         core.past = core.learner.freeze(mode)
+    elif terms and tuned is not None:
+        with seeded(core.fabric.device, core.setup.seed, "past", task.index):
+            core.past = tuned(core.learner, task).freeze(mode)
     if terms or any(readout.needs_past for readout in core.readouts.values()):
-        shared = core.past if mode == "eval" else None
+        shared = core.past if mode == "eval" and tuned is None else None
         core.past_eval = shared or core.learner.freeze()
 
 

@@ -62,9 +62,9 @@ def trained_weights(core: Continual) -> list[nn.Parameter]:
 def columns_read(objectives: Sequence[Objective], core: Continual) -> tuple[str, ...]:
     """The columns of an `Output` that terms and memory read; all where a term does not say."""
     terms = [term for objective in objectives for term in objective.terms()]
-    if not all(term.reads for term in terms):
-        return Output._fields
     read = {name for term in terms for name in (*term.reads, *term.asks)} | {*core.memory.columns}
+    if not all(term.reads for term in terms):
+        read |= {*Output._fields} - {"stages"}  # which are there only if a term names them
     return tuple(name for name in Output._fields if name in read)
 
 
