@@ -17,9 +17,10 @@ from holdfast.core.constants import class_index
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32, class_sums
 from holdfast.core.output import outputs
-from holdfast.core.rows import Rows
+from holdfast.core.rows import Rows, row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option, require_pair, require_positive
+from holdfast.loss.classify import weighted_mean
 from holdfast.loss.term import Term
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class MatchLogits(Term):
     """
 
     reads = asks = ("logits",)
-    label = "match"
+    label, weighs = "match", True
 
     def __init__(self, on: str = "memory"):
         super().__init__()
@@ -165,7 +166,9 @@ class MatchLogits(Term):
             )
         there = noted.isfinite()
         gap = at_least_float32(part.out.logits)[:, : noted.shape[1]] - noted
-        return (gap.masked_fill(~there, 0.0) ** 2).sum() / there.sum().clamp_min(1)
+        weight = row_weights(part.rows)
+        square = gap.masked_fill(~there, 0.0) ** 2
+        return weighted_mean(square, there if weight is None else weight[:, None] * there)
 
 
 def class_log_odds(

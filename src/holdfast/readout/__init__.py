@@ -5,7 +5,7 @@ from holdfast.readout.decision import Decision
 from holdfast.readout.fecam import FeCAM
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
 from holdfast.readout.klda import KernelGaussian
-from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead, fit_softmax
+from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead
 from holdfast.readout.nearest import NearestMean, NearestPrototype
 from holdfast.readout.readout import (
     READOUTS,
@@ -17,6 +17,7 @@ from holdfast.readout.readout import (
 )
 from holdfast.readout.ridge import RandomFeatureRidge, Ridge
 from holdfast.readout.select import Select
+from holdfast.readout.solver import fit_softmax, separate
 from holdfast.readout.streaming import Streaming
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "fit_softmax",
     "readout_class",
     "register",
+    "separate",
 ]

@@ -74,6 +74,7 @@ class Readout(nn.Module, ABC):
         needs_past: whether it compares with the network as it was before the task.
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
+        weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) is learned as w rows.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`Drift.residual`).
         forecasts: of each of them (`Drift.forecast`).
@@ -87,6 +88,7 @@ class Readout(nn.Module, ABC):
     needs_past: bool = False
     needs_head: bool = False
     needs_frame: bool = False
+    weighs: bool = False
 
     def __init__(self, on: Space = "features"):
         super().__init__()

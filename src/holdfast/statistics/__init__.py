@@ -16,6 +16,7 @@ from holdfast.statistics.prototype_bank import PrototypeBank, build_frame
 from holdfast.statistics.roots import FactorScatter
 from holdfast.statistics.scatter import Scatter, ScatterKind
 from holdfast.statistics.tracker import Tracker
+from holdfast.statistics.weighed import add_weighed
 
 __all__ = [
     "ClassCovariance",
@@ -34,6 +35,7 @@ __all__ = [
     "Statistics",
     "Tracker",
     "Translation",
+    "add_weighed",
     "build_frame",
     "draw_rows",
     "fit_drift",
