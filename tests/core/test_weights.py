@@ -109,7 +109,8 @@ def test_statistics_of_a_row_of_weight_three_are_those_of_three_rows(structure):
         assert_close(known.scatter.pooled(), twin.scatter.pooled())
 
 
-def test_small_weights_are_no_rounding(fraction=1e-3):
+def test_small_weights_are_no_rounding():
+    fraction = 1e-3
     x, y = clouds(UNEVEN)
     empty = Statistics.empty(5, "shared")
     light = add_weighed(empty, x, y, weight=torch.full((len(x),), fraction))

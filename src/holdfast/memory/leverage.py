@@ -1,4 +1,4 @@
-"""Leverage: rows by how much the Gram matrix of their class would miss them, and weights that make up for it."""
+"""Leverage: rows by how much the Gram matrix of their class would miss them, with or without weights."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ridge_level(features: Float[Tensor, "n f"], dimension: float) -> float:
 def leverage_shares(
     features: Float[Tensor, "n f"], keep: int, root: bool = False
 ) -> Float[Tensor, " n"]:
-    """(N,) p_i of rows, which sum to 1: ridge leverage scores, or their roots, the effective dimension ``keep``.
+    """(N,) p_i of rows, which sum to 1: their leverage, or its root, at the ridge of `ridge_level` for ``keep``.
 
     Args:
         features: of one class.
@@ -123,6 +123,22 @@ def priority_weights(
 ) -> Float[Tensor, " m"]:
     """max(1, t / p_i), t the largest of the priorities left out; 1 where there is none."""
     return (left_out[0] / shares).clamp_min(1) if len(left_out) else torch.ones_like(shares)
+
+
+def by_leverage(
+    features: Float[Tensor, "n f"], keep: int, generator: torch.Generator, root: bool = False
+) -> Int[Tensor, " m"]:
+    """``keep`` different rows by `leverage_shares`, best first, for uses that know no weights.
+
+    Without weights their Gram matrix leans to rows that stand out.
+
+    Args:
+        features: of one class.
+        keep: rows at most.
+        generator: all of chance.
+        root: as of `leverage_shares`.
+    """
+    return by_priority(leverage_shares(features, keep, root), keep, generator).index
 
 
 def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:

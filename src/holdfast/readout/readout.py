@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
@@ -60,6 +61,16 @@ class FitContext:
     def past_out(self) -> Output | None:
         """The former network's output on the same rows, if there was one."""
         return None if self.past is None else outputs(self.past, self.task.train)
+
+
+    def portion(self, index: Int[Tensor, " m"]) -> FitContext:
+        """Some rows of the task alone, of which no network is asked again."""
+        task = replace(self.task, train=self.task.train[index])
+        part = FitContext(self.learner, task, self.memory, tuple(range(self.classes)), self.past)
+        past = self.past_out
+        part.__dict__["out"] = self.out.rows(index)
+        part.__dict__["past_out"] = None if past is None else past.rows(index)
+        return part
 
 
 class Readout(nn.Module, ABC):

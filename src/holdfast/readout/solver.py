@@ -116,8 +116,8 @@ def separate(
 ) -> Separated:
     """Softmax regression by normalised gradient steps, a perceptron in batches: it stops at no error.
 
-    W <- W - eta dL/dW / sum_i s_i (1 - p_{y_i}), eta = rate / sum_i s_i (||x_i||^2 + 1), s_i the share of row
-    i in L. From zero the first step of two classes is eta mean(y x), y = 1 or -1. The factor in eta
+    W <- W - eta dL/dW / sum_i s_i (1 - p_{y_i}), eta = rate / sum_i s_i (||x_i||^2 + 1), s_i the share of
+    row i in L. From zero the first step of two classes is eta mean(y x), y = 1 or -1. The factor in eta
     makes the answers free of the rows' scale. Where rows cannot be separated it does not converge: it gives
     the weights with the fewest errors that it met, and logs how many are left.
 
