@@ -142,7 +142,8 @@ def test_another_selection_is_refused():
 
 
 @pytest.mark.parametrize(
-    "memory", [WeighedMemory(15), WeighedMemory(15, "draw", root=True), ClassBalanced(15, select="leverage")]
+    "memory",
+    [WeighedMemory(15), WeighedMemory(15, "draw", root=True), ClassBalanced(15, select="leverage")],
 )
 def test_it_obeys_the_laws_of_a_memory(memory):
     check_memory(memory)

@@ -20,6 +20,7 @@ from holdfast.anchor.function import (
     MatchLogits,
     distillation,
 )
+from holdfast.anchor.grassmann import GrassmannStep, along_geodesic, orthonormal
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
 from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.rehearsal import PseudoRehearsal
@@ -41,6 +42,7 @@ __all__ = [
     "FeatureDistillation",
     "FeatureFisher",
     "FrameSoftmax",
+    "GrassmannStep",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",
@@ -60,6 +62,7 @@ __all__ = [
     "TranslatedRehearsal",
     "Unit",
     "WeightAligning",
+    "along_geodesic",
     "balanced_kl",
     "cycle_distillation",
     "distillation",
@@ -71,6 +74,7 @@ __all__ = [
     "forward_kl",
     "jensen_shannon",
     "make_divergence",
+    "orthonormal",
     "relation_distillation",
     "reverse_kl",
     "taught",

@@ -53,7 +53,7 @@ def ridge_level(features: Float[Tensor, "n f"], dimension: float) -> float:
 def leverage_shares(
     features: Float[Tensor, "n f"], keep: int, root: bool = False
 ) -> Float[Tensor, " n"]:
-    """(N,) p_i of rows, which sum to 1: their leverage, or its root, at the ridge of `ridge_level` for ``keep``.
+    """(N,) p_i of rows, which sum to 1: their leverage, or its root, at the `ridge_level` of ``keep``.
 
     Args:
         features: of one class.

@@ -40,6 +40,7 @@ from holdfast.metrics.openset import (
     openset_figures,
     oscr,
 )
+from holdfast.metrics.residual import Planes, task_residuals
 from holdfast.metrics.similarity import (
     aligned_similarity,
     cca,
@@ -54,6 +55,7 @@ from holdfast.metrics.subspace import frozen_part, frozen_share, left_basis, ove
 __all__ = [
     "Accuracy",
     "Missing",
+    "Planes",
     "accuracies",
     "adaptive_ece",
     "aligned_similarity",
@@ -105,5 +107,6 @@ __all__ = [
     "shesha",
     "silhouette",
     "spearman",
+    "task_residuals",
     "two_nn",
 ]

@@ -1,4 +1,4 @@
-"""Residual: how far a row lies from the plane of a class or a task, for what is new and for which task it is."""
+"""Residual: how far rows lie from the planes of classes or tasks: what is new, and of which task it is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Planes:
             ConfigError: for another share, or statistics without a scatter a class.
         """
         if not 0 < share <= 1:
-            raise ConfigError(f"a plane holds a share of the variance above 0, at most 1, not {share}.")
+            raise ConfigError(
+                f"a plane holds a share of the variance above 0, at most 1, not {share}."
+            )
         if not statistics.scatter.by_class or not statistics.scatter.tensors():
             raise ConfigError(
                 "planes need a scatter a class: use structure=low_rank, full, factor or diagonal."
@@ -57,7 +59,9 @@ class Planes:
         for k in range(len(statistics.count)):
             values, directions, rest = class_spectrum(statistics, k)
             total = float(values.sum()) + rest
-            place = int((values.cumsum(0) < (share - 1e-12) * total).sum())  # of the one that reaches it
+            place = int(
+                (values.cumsum(0) < (share - 1e-12) * total).sum()
+            )  # of the one that reaches it
             frames.append(directions[: place + 1])
             tails.append(total - float(values[: place + 1].sum()))
         free = (statistics.count - 1).clamp_min(0)

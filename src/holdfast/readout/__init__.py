@@ -4,8 +4,10 @@ from holdfast.readout.anacp import ContrastiveProjection
 from holdfast.readout.decision import Decision
 from holdfast.readout.fecam import FeCAM
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
-from holdfast.readout.klda import KernelGaussian
+from holdfast.readout.klda import KernelEnsemble, KernelGaussian
+from holdfast.readout.laplacian import Transduced, neighbour_graph, transduce
 from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead
+from holdfast.readout.mixture import Mixed, Mixture, mirror_step
 from holdfast.readout.nearest import NearestMean, NearestPrototype
 from holdfast.readout.readout import (
     READOUTS,
@@ -19,6 +21,7 @@ from holdfast.readout.ridge import RandomFeatureRidge, Ridge
 from holdfast.readout.select import Select
 from holdfast.readout.solver import fit_softmax, separate
 from holdfast.readout.streaming import Streaming
+from holdfast.readout.subspace import Subspace
 
 __all__ = [
     "READOUTS",
@@ -29,9 +32,12 @@ __all__ = [
     "FitContext",
     "Gaussian",
     "Head",
+    "KernelEnsemble",
     "KernelGaussian",
     "LinearProbe",
     "LinearReadout",
+    "Mixed",
+    "Mixture",
     "NearestMean",
     "NearestPrototype",
     "PseudoHead",
@@ -41,9 +47,14 @@ __all__ = [
     "Select",
     "SharedGaussian",
     "Streaming",
+    "Subspace",
+    "Transduced",
     "build_readout",
     "fit_softmax",
+    "mirror_step",
+    "neighbour_graph",
     "readout_class",
     "register",
     "separate",
+    "transduce",
 ]

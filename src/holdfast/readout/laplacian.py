@@ -1,4 +1,4 @@
-"""Laplacian: the answers of unlabelled rows, made alike where the rows lie close; apart from every readout."""
+"""Laplacian: answers of unlabelled rows, made alike where the rows lie close; apart from every readout."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def transduce(
         DataError: for scores and features of different rows.
         ConfigError: for a strength below 0, less than one neighbour, or less than no round.
 
-    Source: Ziko, Dolz, Granger, Ben Ayed, *Laplacian regularized few-shot learning*, ICML 2020, whose code has a
-        graph that is not symmetric, for which the energy can rise
+    Source: Ziko, Dolz, Granger, Ben Ayed, *Laplacian regularized few-shot learning*, ICML 2020, whose code has
+        a graph that is not symmetric, for which the energy can rise
 
     >>> s = torch.tensor([[2.0, 0.0], [0.1, 0.0], [0.0, 0.1]])
     >>> f = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.2]])
@@ -90,7 +90,7 @@ def transduce(
 
 
 def neighbour_graph(x: Float[Tensor, "n f"], neighbours: int = 3) -> Float[Tensor, "n n"]:
-    """(N, N) sparse W = A + D: A the symmetrised graph of nearest neighbours, D the diagonal of its row sums.
+    """(N, N) sparse W = A + D: A the symmetrised graph of nearest neighbours, D its row sums.
 
     A_ij is 1 where j is among the nearest of i and i among those of j, 1/2 where one is, else 0; rows
     are compared at length 1. x^T W x = sum_{i<j} A_ij (x_i + x_j)^2 is never negative.

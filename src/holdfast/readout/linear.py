@@ -107,12 +107,16 @@ class LinearProbe(LinearReadout):
     label = "probe"
     uses_images = True
     weighs = True
+    solver: Solver = "lbfgs"
 
     def __init__(self, on: Space = "features", decay: float = 1e-3, solver: Solver = "lbfgs"):
         super().__init__(on)
         require_option("solver", solver, get_args(Solver))
         self.decay = decay
-        self.solver: Solver = solver
+        if (
+            solver != "lbfgs"
+        ):  # else it is no setting of this object: runs begun before it was one go on
+            self.solver = solver
 
     def fit(self, context: FitContext) -> None:
         """Train anew on the task and the memory; a stored row of this task is not used twice."""

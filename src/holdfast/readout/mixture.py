@@ -1,9 +1,10 @@
-"""Mixture: several readouts asked as one, believed by how well each foretold rows before it learned them."""
+"""Mixture: several readouts asked as one, each believed by how well it foretold rows it had not learned."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import pieces
 from holdfast.core.output import Output
-from holdfast.readout.readout import FitContext, Readout, build_readout, register
+from holdfast.readout.readout import FitContext, Portion, Readout, build_readout, register
 
 SURE = 1e-6  # least probability of a class in a loss: one mistake does not end a readout's weight
 
@@ -72,8 +73,8 @@ class Mixed(Readout):
 class Mixture(Mixed):
     """Readouts mixed by weights that learn online, by optimistic mirror descent on the simplex.
 
-    When a task comes, its rows are cut into ``portions``. Copies of the readouts learn the first and are asked
-    the second, learn both and are asked the third, and so on: every row is asked before it is learned
+    When a task comes, its rows are cut into ``portions``. Copies of the readouts learn the first and are
+    asked the second, learn both and are asked the third, and so on: every row is asked before it is learned
     (test, then train). With g_j the mean of -log p_j of the true class among the rows asked, over classes
     that were known then,
 
@@ -128,11 +129,11 @@ class Mixture(Mixed):
         generator = torch.Generator().manual_seed(self.seed + context.task.index)
         order = torch.randperm(len(y), generator=generator).to(y.device)
         ends = [len(y) * p // self.portions for p in range(self.portions + 1)]
-        for start, end in zip(ends[1:-1], ends[2:]):
+        for start, end in pairwise(ends[1:]):
             known = _covering(y[order], start)  # a class of the task has a row at least
             if known >= end:
                 continue
-            learned, asked = context.portion(order[:known]), order[known:end]
+            learned, asked = Portion(context, order[:known]), order[known:end]
             losses = [self._loss(m, learned, context, asked) for m in self._readouts]
             self.learn(torch.tensor(losses, dtype=torch.float64))
         super().fit(context)
@@ -159,7 +160,7 @@ class Mixture(Mixed):
 def mirror_step(
     weight: Float[Tensor, " j"], gradient: Float[Tensor, " j"], rate: float
 ) -> Float[Tensor, " j"]:
-    """w exp(-rate g) / its sum: mirror descent on the simplex with the entropy.
+    """W exp(-rate g) / its sum: mirror descent on the simplex with the entropy.
 
     >>> mirror_step(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]), 0.0).tolist()
     [0.5, 0.5]

@@ -63,14 +63,29 @@ class FitContext:
         return None if self.past is None else outputs(self.past, self.task.train)
 
 
-    def portion(self, index: Int[Tensor, " m"]) -> FitContext:
-        """Some rows of the task alone, of which no network is asked again."""
-        task = replace(self.task, train=self.task.train[index])
-        part = FitContext(self.learner, task, self.memory, tuple(range(self.classes)), self.past)
-        past = self.past_out
-        part.__dict__["out"] = self.out.rows(index)
-        part.__dict__["past_out"] = None if past is None else past.rows(index)
-        return part
+class Portion(FitContext):
+    """Some rows of a task alone, of which no network is asked again.
+
+    Args:
+        whole: the task.
+        index: of the rows.
+    """
+
+    def __init__(self, whole: FitContext, index: Int[Tensor, " m"]):
+        task = replace(whole.task, train=whole.task.train[index])
+        super().__init__(whole.learner, task, whole.memory, (whole.classes - 1,), whole.past)
+        self.whole, self.index = whole, index
+
+    @cached_property
+    def out(self) -> Output:
+        """Of these rows."""
+        return self.whole.out.rows(self.index)
+
+    @cached_property
+    def past_out(self) -> Output | None:
+        """Of these rows."""
+        past = self.whole.past_out
+        return None if past is None else past.rows(self.index)
 
 
 class Readout(nn.Module, ABC):

@@ -98,8 +98,8 @@ def solve_frames(statistics: Statistics, dimensions: int, centre: bool) -> Frame
 class Subspace(Streaming):
     """argmax_k of the cosine between x - c and the plane of class k: Grassmann classes in closed form.
 
-    B_k has the top eigenvectors of S_k + n_k (m_k - c)^T (m_k - c), the Gram matrix of the class about c, the
-    mean of all rows. It is solved from statistics, so that tasks in any order give the same, and it
+    B_k has the top eigenvectors of S_k + n_k (m_k - c)^T (m_k - c), the Gram matrix of the class about c,
+    the mean of all rows. It is solved from statistics, so that tasks in any order give the same, and it
     follows drift. With one dimension, about 0, and tight classes it is |cos(x, m_k)|: the sign is lost. A
     class of fewer rows than dimensions has a smaller plane, and so smaller scores. Stored are K (1 + f)
     + 203 numbers and the structure's.

@@ -14,6 +14,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.rows import Rows
 from holdfast.core.settings import Training
 from holdfast.learner.adapt import Norms, parse_way
+from holdfast.learner.heads import HeadName
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_option
 from holdfast.loss.term import Objective, Term
@@ -53,10 +54,11 @@ class Method:
             readouts learn alone.
         hold_norms: what of the norms stays as it is after the first task: ``none``; ``statistics``, the
             running ones of batch norm; or ``all``, their scales and shifts too.
+        head: that is trained: ``linear``, ``cosine`` or ``grassmann`` (`holdfast.learner.heads`).
 
     Raises:
         ConfigError: if a part reads a head that no term trains, or two terms ask for embeddings of
-            different widths; for another value of ``hold_norms``.
+            different widths; for another value of ``hold_norms`` or ``head``.
     """
 
     loss: Objective | None
@@ -69,6 +71,7 @@ class Method:
     adapt: str = "none"
     once: bool = False
     hold_norms: Norms = "none"
+    head: HeadName = "linear"
 
     def __post_init__(self):
         if parse_way(self.adapt)[0] != "none" and self.loss is not None:
@@ -78,6 +81,7 @@ class Method:
         if self.loss is None and any(isinstance(anchor, Objective) for anchor in self.anchors):
             raise ConfigError("a method without a loss trains nothing: it has no use for anchors.")
         require_option("holding of norms", self.hold_norms, get_args(Norms))
+        require_option("head", self.head, get_args(HeadName))
         untrained = [part for part in (*self.terms, *self.rules) if "logits" in part.asks]
         if untrained and not self._teaches_head:
             name = type(untrained[0]).__name__
