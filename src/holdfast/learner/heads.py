@@ -69,8 +69,8 @@ class CosineHead(GrowingHead):
         features: f.
         classes: K at the start.
 
-    Source: Hou et al., *Learning a unified classifier incrementally via rebalancing* (LUCIR), CVPR 2019 (form
-        from memory, not verified against the source)
+    Source: Hou et al., *Learning a unified classifier incrementally via rebalancing* (LUCIR), CVPR 2019
+        (form from memory, not verified against the source)
     """
 
     def __init__(self, features: int, classes: int = 0):

@@ -24,10 +24,11 @@ SHARE, PRIORITY = "share", "priority"
 class WeighedMemory(ClassBalanced):
     """As many images a class as `ClassBalanced` keeps, drawn by leverage, each with a weight.
 
-    The images of a class and task are those of the largest priority (`by_priority`) by the `leverage_shares`
-    of their unit features; weights are scaled to the mean 1, so that a class counts as it would in any
-    memory. When its share shrinks, the last go and the others weigh anew. Three numbers are noted beside an
-    image. Weights that the images came with are not used. At 20 images and 512 features the known bounds
+    The images of a class and task are those of the largest priority (`by_priority`) by the
+    `leverage_shares` of their unit features; weights are scaled to the mean 1, so that a class counts as
+    it would in any memory. When its share shrinks, the last go and the others weigh anew. Three numbers
+    are noted beside an image. Weights that the images came with are not used. At 20 images and 512
+    features the known bounds
     promise nothing: measure.
 
     Args:

@@ -57,8 +57,8 @@ def transduce(
         DataError: for scores and features of different rows.
         ConfigError: for a strength below 0, less than one neighbour, or less than no round.
 
-    Source: Ziko, Dolz, Granger, Ben Ayed, *Laplacian regularized few-shot learning*, ICML 2020, whose code has
-        a graph that is not symmetric, for which the energy can rise
+    Source: Ziko, Dolz, Granger, Ben Ayed, *Laplacian regularized few-shot learning*, ICML 2020, whose
+        code has a graph that is not symmetric, for which the energy can rise
 
     >>> s = torch.tensor([[2.0, 0.0], [0.1, 0.0], [0.0, 0.1]])
     >>> f = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.2]])

@@ -23,6 +23,6 @@ from holdfast.recipes.strict import fnc2_strict, lwf_strict
 __all__ = [
     "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "der", "derpp", "dpcr", "efc",
     "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
-    "grassmann", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
-    "register", "si", "supcon",
+    "grassmann", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas",
+    "online_ewc", "register", "si", "supcon",
 ]  # fmt: skip
