@@ -34,22 +34,29 @@ def softmax(scores):
     return [s / sum(shares) for s in shares]
 
 
-def leading(matrix, count, rounds=2000):
+def leading(matrix, count, rounds=3000):
     """Eigenvalues and orthonormal eigenvectors, the largest first, by powers with deflation."""
     f, pairs = len(matrix), []
     for number in range(count):
-        v = [1.0 / (i + 1 + number) for i in range(f)]
+        v = unit([1.0 / (i + 1 + number) for i in range(f)])
         for _ in range(rounds):
+            old = v
             for _, u in pairs:
                 along = dot(v, u)
                 v = [a - along * b for a, b in zip(v, u)]
             v = [dot(row, v) for row in matrix]
-            length = math.sqrt(dot(v, v))
-            if length < 1e-12:
+            if dot(v, v) < 1e-24:
                 return pairs
-            v = [a / length for a in v]
+            v = unit(v)
+            if dot(old, v) > 1 - 1e-14:
+                break
         pairs.append((dot(v, [dot(row, v) for row in matrix]), v))
     return pairs
+
+
+def unit(v):
+    length = math.sqrt(dot(v, v))
+    return [a / length for a in v]
 
 
 def outer_sum(rows):
@@ -99,12 +106,12 @@ def plane_residual(rows, row, share):
 
 
 def transduced(scores, features, strength, neighbours, rounds):
-    """y after rounds of y_i = softmax(s_i + strength sum_j w_ij y_j), W symmetric with its degrees added."""
+    """y after rounds of y_i = softmax(s_i + strength sum_j w_ij y_j), W symmetric, its degrees added."""
     n = len(scores)
-    unit = [[a / math.sqrt(dot(f, f)) for a in f] for f in features]
+    rows = [unit(f) for f in features]
     near = []
     for i in range(n):
-        others = sorted((j for j in range(n) if j != i), key=lambda j: -dot(unit[i], unit[j]))
+        others = sorted((j for j in range(n) if j != i), key=lambda j: -dot(rows[i], rows[j]))
         near.append(set(others[: neighbours - 1]))
     graph = [[((j in near[i]) + (i in near[j])) / 2 for j in range(n)] for i in range(n)]
     for i in range(n):

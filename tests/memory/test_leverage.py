@@ -66,7 +66,7 @@ def test_weighed_gram_matrices_average_to_the_whole(draw):
     shares, total, generator = leverage_shares(a, 6), torch.zeros(3, 3).double(), chance()
     for _ in range(3000):
         drawn = draw(shares, 6, generator)
-        rows = a[drawn.index] * drawn.weight.sqrt()[:, None]
+        rows = a[drawn.place] * drawn.weight.sqrt()[:, None]
         total += rows.T @ rows / 3000
     assert_close(total, a.T @ a, rtol=0.05, atol=0.05 * float((a.T @ a).diagonal().mean()))
 
@@ -74,17 +74,17 @@ def test_weighed_gram_matrices_average_to_the_whole(draw):
 def test_no_row_is_drawn_twice_by_priority_and_a_prefix_is_a_smaller_draw():
     shares = leverage_shares(normal(6, 20, 4), 8)
     large, small = by_priority(shares, 8, chance(1)), by_priority(shares, 3, chance(1))
-    assert len(set(large.index.tolist())) == 8
-    assert torch.equal(small.index, large.index[:3])
-    again = priority_weights(shares[large.index[:3]], large.priority[3:])
+    assert len(set(large.place.tolist())) == 8
+    assert torch.equal(small.place, large.place[:3])
+    again = priority_weights(shares[large.place[:3]], large.priority[3:])
     assert_close(again, small.weight)
-    assert torch.equal(by_leverage(normal(6, 20, 4), 8, chance(1)), large.index)
+    assert torch.equal(by_leverage(normal(6, 20, 4), 8, chance(1)), large.place)
 
 
 @pytest.mark.parametrize("keep", [20, 50])
 def test_where_there_is_room_all_rows_are_kept_and_stand_for_themselves(keep):
     drawn = by_priority(leverage_shares(normal(6, 20, 4), keep), keep, chance())
-    assert sorted(drawn.index.tolist()) == list(range(20))
+    assert sorted(drawn.place.tolist()) == list(range(20))
     assert drawn.weight.tolist() == [1.0] * 20
 
 

@@ -86,5 +86,5 @@ def test_one_row_a_class_is_no_division_by_nothing():
     "structure, share", [("shared", 0.9), ("none", 0.9), ("full", 0.0), ("full", 1.5)]
 )
 def test_what_has_no_planes_is_refused(structure, share):
-    with pytest.raises(ConfigError, match="planes need a scatter|a plane holds a share"):
+    with pytest.raises(ConfigError, match=r"planes need a scatter|a plane holds a share"):
         Planes.of(Statistics.empty(5, structure).add(X, Y), share)

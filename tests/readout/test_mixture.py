@@ -9,7 +9,6 @@ from torch.testing import assert_close
 from clouds import EVEN, clouds, said
 from holdfast.core.errors import ConfigError
 from holdfast.readout import KernelEnsemble, Mixture, build_readout, mirror_step
-from holdfast.readout.mixture import Mixed
 
 TEST = clouds((3,) * 4, seed=1)[0]
 
@@ -31,9 +30,6 @@ def test_probabilities_are_the_weighted_mean_of_those_of_the_readouts(fitted):
 def test_every_row_is_asked_before_it_is_learned_and_then_all_are(fitted, monkeypatch):
     x, y = clouds(EVEN)
     calls = []
-
-    class Watched(Mixed):
-        pass
 
     readout = Mixture("mean+gaussian", portions=4)
     loss = Mixture._loss
@@ -85,7 +81,7 @@ def test_equal_losses_leave_weights_even_and_the_best_wins_geometrically():
 
 
 def test_regret_to_the_best_readout_stays_under_the_bound():
-    """Of losses in [0, 1] that come at random: the mixture's sum is at most the best's + log J / rate + ..."""
+    """log J / rate + rate sum_t |g_t - g_{t-1}|^2, of losses that come at random."""
     generator, rate, rounds = torch.Generator().manual_seed(0), 0.5, 200
     mixture, total, each = Mixture("gaussian+mean+ridge", rate=rate), 0.0, torch.zeros(3).double()
     variation, last = 0.0, torch.zeros(3).double()

@@ -48,9 +48,9 @@ class CrossEntropy(Term):
         """Mean over the rows whose class competes, each as often as it weighs; 0 if there is none."""
         logits, y = at_least_float32(part.out.logits), part.rows.y
         weight = row_weights(part.rows)
-        if self.classes == "all" and weight is None:
-            return functional.cross_entropy(logits, y)
         if self.classes == "all":
+            if weight is None:
+                return functional.cross_entropy(logits, y)
             return weighted_mean(functional.cross_entropy(logits, y, reduction="none"), weight)
         compete = step.classes if self.classes == "new" else step.seen
         index = class_index(compete, y.device)

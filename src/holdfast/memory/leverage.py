@@ -70,12 +70,12 @@ class Drawn(NamedTuple):
     """Rows that were drawn.
 
     Attributes:
-        index: (M,) of them, the best first.
+        place: (M,) of them, the best first.
         weight: (M,) for how many rows each one stands: any sum over rows has its expectation.
         priority: (M,) by which they are in this order; nan where there is none.
     """
 
-    index: Int[Tensor, " m"]
+    place: Int[Tensor, " m"]
     weight: Float[Tensor, " m"]
     priority: Float[Tensor, " m"]
 
@@ -138,7 +138,7 @@ def by_leverage(
         generator: all of chance.
         root: as of `leverage_shares`.
     """
-    return by_priority(leverage_shares(features, keep, root), keep, generator).index
+    return by_priority(leverage_shares(features, keep, root), keep, generator).place
 
 
 def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,8 @@ class Memory(nn.Module):
         super().__init__()
         if capacity is not None and capacity < 0:
             raise ConfigError(f"a memory holds at least 0 images, not {capacity}.")
-        self.capacity, self.use = capacity, use
+        self.capacity = capacity
+        self.use: Use = use
         self.rows: Rows | None = None
 
     def __len__(self) -> int:

@@ -56,8 +56,8 @@ class WeighedMemory(ClassBalanced):
         features = functional.normalize(outputs(learner, rows).features, dim=1)
         shares = leverage_shares(features, keep, self.root)
         drawn = by_priority(shares, keep, generator)
-        columns = (drawn.weight / drawn.weight.mean(), shares[drawn.index], drawn.priority)
-        index = drawn.index.to(rows.y.device)
+        columns = (drawn.weight / drawn.weight.mean(), shares[drawn.place], drawn.priority)
+        index = drawn.place.to(rows.y.device)
         return _with(rows[index], *(column.float().to(rows.y.device) for column in columns))
 
     def _shrunk(self, rows: Rows, keep: int) -> Rows:

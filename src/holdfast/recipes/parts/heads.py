@@ -85,7 +85,7 @@ def leverage_memory(
                 f"leverage_memory would replace the memory of {method.name}, which keeps {noted}: add it "
                 "to a method that does not need that, such as er or lwf_strict."
             )
-        usual = before.use if before.keeps else "pool"
+        usual: Use = before.use if before.keeps else "pool"
         how: Use = usual if use == "auto" else use
         plain = "root_leverage" if root else "leverage"
         memory = WeighedMemory(images, how, root) if weights else ClassBalanced(images, how, plain)
