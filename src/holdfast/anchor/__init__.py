@@ -25,6 +25,7 @@ from holdfast.anchor.function import (
 from holdfast.anchor.gate import Gate
 from holdfast.anchor.ghost import GhostNorm
 from holdfast.anchor.gpm import GPM
+from holdfast.anchor.grassmann import GrassmannStep, along_geodesic, orthonormal
 from holdfast.anchor.importance import MemoryAware, PathIntegral, SynapticIntelligence
 from holdfast.anchor.indirect import IndirectAlignment
 from holdfast.anchor.masked import MaskTuning
@@ -63,6 +64,7 @@ __all__ = [
     "FrameSoftmax",
     "Gate",
     "GhostNorm",
+    "GrassmannStep",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",
@@ -92,6 +94,7 @@ __all__ = [
     "TunedPast",
     "Unit",
     "WeightAligning",
+    "along_geodesic",
     "alpha",
     "balanced_kl",
     "cycle_distillation",
@@ -107,6 +110,7 @@ __all__ = [
     "jensen_shannon",
     "make_divergence",
     "merge_weights",
+    "orthonormal",
     "relation_distillation",
     "reverse_kl",
     "stage_distillation",

@@ -16,9 +16,10 @@ from holdfast.anchor.divergence import Divergence, forward_kl, make_divergence
 from holdfast.core.constants import class_index
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32
-from holdfast.core.rows import Rows
+from holdfast.core.rows import Rows, row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option, require_pair, require_positive
+from holdfast.loss.classify import weighted_mean
 from holdfast.loss.term import Term
 from holdfast.stream.mixing import Mixing
 
@@ -191,7 +192,7 @@ class MatchLogits(Term):
     """
 
     reads = asks = ("logits",)
-    label = "match"
+    label, weighs = "match", True
 
     def __init__(self, on: str = "memory"):
         super().__init__()
@@ -207,7 +208,9 @@ class MatchLogits(Term):
             )
         there = noted.isfinite()
         gap = at_least_float32(part.out.logits)[:, : noted.shape[1]] - noted
-        return (gap.masked_fill(~there, 0.0) ** 2).sum() / there.sum().clamp_min(1)
+        weight = row_weights(part.rows)
+        square = gap.masked_fill(~there, 0.0) ** 2
+        return weighted_mean(square, there if weight is None else weight[:, None] * there)
 
 
 def named(by: str | Divergence) -> Divergence:

@@ -10,7 +10,7 @@ from holdfast import metrics
 from holdfast.diagnose.catalogue import KNOWS, MOVED
 from holdfast.diagnose.moment import Moment, Values, all_missing, mean_of
 from holdfast.metrics import Missing
-from holdfast.readout.linear import fit_softmax
+from holdfast.readout.solver import fit_softmax
 from holdfast.statistics.drift import FEWEST, fit_drift
 
 DECAY, STEPS = 1e-3, 60  # of every probe

@@ -18,34 +18,13 @@ from holdfast.core.output import Output
 from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
 from holdfast.learner.effective import note_gradients
+from holdfast.learner.heads import make_head
 from holdfast.learner.holding import Holding
 from holdfast.learner.stages import require_stages, stages_of
 from holdfast.learner.states import TaskStates, empty_states
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
-
-
-class GrowingHead(nn.Module):
-    """A linear classifier whose rows of old classes stay when new ones are added."""
-
-    def __init__(self, features: int, classes: int = 0):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(0, features))
-        self.bias = nn.Parameter(torch.empty(0))
-        self.grow(classes)
-
-    def grow(self, classes: int) -> None:
-        """Make room for ``classes`` in all; never fewer than now."""
-        missing = classes - len(self.bias)
-        if missing > 0:
-            fresh = nn.Linear(self.weight.shape[1], missing).to(self.weight.device)
-            self.weight = nn.Parameter(torch.cat([self.weight.data, fresh.weight.data]))
-            self.bias = nn.Parameter(torch.cat([self.bias.data, fresh.bias.data]))
-
-    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """Features to logits."""
-        return functional.linear(features, self.weight, self.bias)
 
 
 class Learner(Holding):
@@ -58,6 +37,7 @@ class Learner(Holding):
         dim: d, width of the embedding; 0 has no projector, and the embedding is the features at length 1.
         classes: width of the head at the start.
         tune_layers: last layers of a pretrained backbone that are trained.
+        head: ``linear``, ``cosine`` or ``grassmann``, see `holdfast.learner.heads`.
 
     Attributes:
         states: what of it is another for each task; None where it is one network for all.
@@ -76,6 +56,7 @@ class Learner(Holding):
         dim: int = 128,
         classes: int = 0,
         tune_layers: int = 0,
+        head: str = "linear",
     ):
         super().__init__()
         self.shape = shape
@@ -83,7 +64,7 @@ class Learner(Holding):
         f = self.backbone.features
         layers = (nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim)) if dim else ()
         self.projector = nn.Sequential(*layers)
-        self.head = GrowingHead(f, classes)
+        self.head = make_head(head, f, classes)
         self.register_module("states", None)
         note_gradients(self)
         exact = torch.float64 if len(shape) == 1 else torch.float32

@@ -62,6 +62,8 @@ class Term(Objective):
             one class teaches it nothing.
         penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
+        weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) counts as w rows; a term that
+            does not say so leaves weights alone.
         holds_backbone: whether the backbone must stay as it is while the present task is learned.
         turns: whether it now asks the batch's images in quarter turns too, as the part ``turned``, whose
             column ``turn`` says how many quarters (1 to 3).
@@ -81,6 +83,7 @@ class Term(Objective):
     needs_rivals: bool = False
     penalty: bool = False
     label: str = "term"
+    weighs: bool = False
     holds_backbone: bool = False
     turns: bool = False
     extra_rows: Rows | None = None

@@ -41,6 +41,7 @@ from holdfast.metrics.openset import (
     openset_figures,
     oscr,
 )
+from holdfast.metrics.residual import Planes, task_residuals
 from holdfast.metrics.similarity import (
     aligned_similarity,
     cca,
@@ -56,6 +57,7 @@ from holdfast.metrics.transport import monge_gap
 __all__ = [
     "Accuracy",
     "Missing",
+    "Planes",
     "accuracies",
     "adaptive_ece",
     "aligned_similarity",
@@ -111,5 +113,6 @@ __all__ = [
     "silhouette",
     "sliced_w1",
     "spearman",
+    "task_residuals",
     "two_nn",
 ]

@@ -14,6 +14,7 @@ from holdfast.recipes.distillation import ida, lwf, lwf_wa
 from holdfast.recipes.exemplar_free import adagauss, dpcr, efc, gatf
 from holdfast.recipes.first_task import acil, fetril
 from holdfast.recipes.frozen import frozen
+from holdfast.recipes.heads import grassmann
 from holdfast.recipes.isolation import masks, sparse, task_arithmetic, ties
 from holdfast.recipes.method import Method
 from holdfast.recipes.part import PARTS, part
@@ -26,7 +27,7 @@ from holdfast.recipes.subspace import coso, gpm, owm
 __all__ = [
     "PARTS", "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "coso", "der",
     "derpp", "dpcr", "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior",
-    "fnc2_strict", "frozen", "gatf", "gpm", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict",
-    "lwf_wa", "make", "mas", "masks", "ofa", "online_ewc", "owm", "part", "register", "si", "sparse",
-    "supcon", "task_arithmetic", "ties",
+    "fnc2_strict", "frozen", "gatf", "gpm", "grassmann", "ida", "joint", "kfac_laplace", "l2", "lwf",
+    "lwf_strict", "lwf_wa", "make", "mas", "masks", "ofa", "online_ewc", "owm", "part", "register",
+    "si", "sparse", "supcon", "task_arithmetic", "ties",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ from holdfast.testing.trained import (
     keeps_its_parameters,
     moves_its_parameters,
 )
+from holdfast.testing.weighed import weighs_rows
 
 LAWS_IN_A_RUN = ("resume_is_uninterrupted", "forward_budget", "figures_are_sound")
 PLACES = {"logits": ("head",), "embedding": ("projector",), "hidden": ("projector.0",)}
@@ -42,7 +43,8 @@ def check_term(term: Term, run: bool = True) -> None:
     gradients on ordinary rows, one row, one class, equal rows and many rows; it is the same when asked
     again; it moves neither of the networks nor the rows; it depends on nothing that it does not say it
     reads; it keeps no image; its state goes through a file into a fresh copy that then says the same;
-    it can be pickled and copied; so do parameters that it owns. In a run: it resumes, costs no further
+    it can be pickled and copied; so do parameters that it owns; weights of one say nothing, and if it says
+    that it weighs rows, one of weight w counts as w rows. In a run: it resumes, costs no further
     forward pass, and stays finite, and parameters that it owns move; with the weight 0 it changes no bit,
     whatever columns it asks for.
 
@@ -61,6 +63,7 @@ def check_term(term: Term, run: bool = True) -> None:
     _state(term, name)
     bench = _bench(term)
     keeps_its_parameters(term, prepared(term, bench), bench, name)
+    weighs_rows(prepared(term, bench), bench, name)
     if run:
         check_recipe(_method(term), LAWS_IN_A_RUN)
         moves_its_parameters(_method(term), name)

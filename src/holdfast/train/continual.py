@@ -91,7 +91,7 @@ class Continual:
             torch.manual_seed(in_range(setup.seed))
             head = classes if any(term.whole_head for term in method.terms) else 0
             network = setup.network
-            sizes = (network.width, method.dim, head, network.tune_layers)
+            sizes = (network.width, method.dim, head, network.tune_layers, method.head)
             self.learner = awaiting(setup, method, Learner(shape, network.backbone, *sizes))
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
