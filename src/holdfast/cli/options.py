@@ -35,6 +35,9 @@ class StreamOptions:
             perhaps below train/ and test/.
         scenario: new classes (class), the same classes with permuted or rotated inputs, or new
             images of the same classes (instance).
+        domains: one source seen in several ways, each a task with all classes: rotated:0,30,60 (degrees),
+            permuted:3 (orders of pixels) or corrupted:clean,haze,jpeg@5:severity=2 (ours, not the
+            published benchmark's); with :mix=yes the tasks of the scenario have rows of all.
         tasks: how many; 0 takes the preset's, at most one a class.
         classes_per_task: uneven cuts such as 4,2,2,2, in place of tasks.
         order_seed: shuffles the classes; without it they come in their own order.
@@ -49,6 +52,7 @@ class StreamOptions:
     stream: str = "digits"
     data: Path | None = None
     scenario: Literal["class", "permuted", "rotated", "instance"] = "class"
+    domains: str = ""
     tasks: int = 0
     classes_per_task: str = ""
     order_seed: int | None = None
