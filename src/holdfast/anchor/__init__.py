@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.alignment import HeadAlignment, head_moments
 from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
 from holdfast.anchor.divergence import (
     DIVERGENCES,
@@ -25,6 +26,7 @@ from holdfast.anchor.projected import ProjectedDistillation
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
+from holdfast.anchor.sensitive import DomainGradients, DomainSensitive, sensitivity
 from holdfast.anchor.teacher import TaughtBy, taught
 from holdfast.anchor.translation import TranslatedRehearsal, translated
 from holdfast.anchor.weight import Proximal, Quadratic
@@ -37,10 +39,13 @@ __all__ = [
     "Curvature",
     "CycleDistillation",
     "Divergence",
+    "DomainGradients",
+    "DomainSensitive",
     "FDivergence",
     "FeatureDistillation",
     "FeatureFisher",
     "FrameSoftmax",
+    "HeadAlignment",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",

@@ -40,6 +40,7 @@ from holdfast.metrics.openset import (
     openset_figures,
     oscr,
 )
+from holdfast.metrics.shift import class_spread, domain_divergence, domain_odds
 from holdfast.metrics.similarity import (
     aligned_similarity,
     cca,
@@ -64,12 +65,15 @@ __all__ = [
     "cca",
     "cdnv",
     "cka",
+    "class_spread",
     "class_thresholds",
     "collapse_gap",
     "conformal_sets",
     "conformal_threshold",
     "coverage",
     "distance_drift",
+    "domain_divergence",
+    "domain_odds",
     "ece_floor",
     "effective_rank",
     "equinorm",
