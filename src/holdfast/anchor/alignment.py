@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 Form = Literal["diagonal", "product"]
-Moments = tuple[Tensor, Tensor, Tensor]  # g (E, K, f+1), v of the same shape, and rows a domain (E,)
+Moments = tuple[
+    Tensor, Tensor, Tensor
+]  # g (E, K, f+1), v of the same shape, and rows a domain (E,)
 
 
 def head_moments(
@@ -177,7 +179,9 @@ class HeadAlignment(Term):
         total = sum(w * (there * d.square().sum((1, 2))).sum() for w, d in pairs if w)
         return total / there.sum().clamp_min(1) * (lacked.sum() > 0)
 
-    def _competing(self, part: Part, step: Step) -> tuple[Tensor, Tensor, Tensor, Bool[Tensor, " n"]]:
+    def _competing(
+        self, part: Part, step: Step
+    ) -> tuple[Tensor, Tensor, Tensor, Bool[Tensor, " n"]]:
         """Logits, features, classes, and which rows are of a class that competes."""
         out, y = part.out, part.rows.y
         return _masked(out.logits, out.features, y, self._classes(step.classes, step.seen))

@@ -30,7 +30,7 @@ MOMENTUM = 0.9  # of a domain's mean gradient
 
 
 def sensitivity(gradients: Float[Tensor, "e p"]) -> Float[Tensor, " p"]:
-    """c = Var_e(g_e) / mean_e(g_e^2) in [0, 1]: 0 where domains agree, 1 where their mean vanishes.
+    """C = Var_e(g_e) / mean_e(g_e^2) in [0, 1]: 0 where domains agree, 1 where their mean vanishes.
 
     Args:
         gradients: (E, P), one a domain; fewer than two make zeros.
@@ -175,7 +175,9 @@ class DomainSensitive(Importance):
         """From what the rule saw."""
         weights = weights_of(learner)
         flat = [
-            layout.flat({n: _grown(named[n], w) if n in named else w * 0 for n, w in weights.items()})
+            layout.flat(
+                {n: _grown(named[n], w) if n in named else w * 0 for n, w in weights.items()}
+            )
             for named in self.gradients.seen.values()
         ]
         flat = [g for g in flat if bool((g != 0).any())]

@@ -155,8 +155,8 @@ def regret(scores: Sequence[float], accuracies: Sequence[float], high: bool = Tr
     Returns:
         at least 0, in the accuracies' unit; `Missing` where no score is a number.
 
-    >>> regret([1.0, 3.0, 2.0], [0.9, 0.5, 0.7]), regret([1.0, 1.0], [0.9, 0.5])
-    (0.4, 0.2)
+    >>> regret([1.0, 3.0, 2.0], [0.75, 0.5, 0.625]), regret([1.0, 1.0], [0.75, 0.5])
+    (0.25, 0.125)
     """
     known = [(s if high else -s, a) for s, a in zip(scores, accuracies, strict=True) if s == s]
     if not known:

@@ -62,7 +62,7 @@ def check_term(term: Term, run: bool = True, stream: Stream | None = None) -> No
     keeps_its_parameters(term, prepared(term, bench), bench, name)
     if run:
         check_recipe(Subject(_method(term), stream=stream), LAWS_IN_A_RUN)
-        moves_its_parameters(_method(term), name)
+        moves_its_parameters(_method(term), name, stream)
 
 
 def prepared(term: Term, bench: Bench) -> Term:
