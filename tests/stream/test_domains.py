@@ -15,7 +15,7 @@ from holdfast.testing import small_source, vectors
 
 
 def source():
-    return small_source(each=6, tests=4)
+    return small_source(each=6, tests=8)
 
 
 def test_every_domain_is_a_task_with_all_rows():
@@ -57,7 +57,7 @@ def test_mixed_domains_are_in_every_class_and_a_row_is_in_one(scenario, order_se
     for task in stream:
         for table, x, first in ((task.train, some.x, 0), (task.test, some.test_x, n)):
             for c in task.classes:
-                assert set(table.extra["domain"][table.y == c].tolist()) >= {0, 1}
+                assert len(table.extra["domain"][table.y == c].unique()) > 1
             for i in range(len(table)):
                 row, d = int(table.key[i]) - first, int(table.extra["domain"][i])
                 assert torch.equal(table.x[i], rotated(x[row : row + 1], (0, 30, 90)[d])[0])

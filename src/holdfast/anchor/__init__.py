@@ -74,10 +74,12 @@ __all__ = [
     "feature_matrix",
     "fisher_distillation",
     "forward_kl",
+    "head_moments",
     "jensen_shannon",
     "make_divergence",
     "relation_distillation",
     "reverse_kl",
+    "sensitivity",
     "taught",
     "translated",
 ]

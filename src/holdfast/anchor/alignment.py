@@ -77,7 +77,7 @@ def mean_product(
     member: Float[Tensor, "n e"],
     g: Float[Tensor, "k f1"],
 ) -> Float[Tensor, "k f1"]:
-    """H g for one matrix g, H the mean of the Hessians of those domains that have rows; see `head_moments`."""
+    """H g for one matrix g, H the mean of the Hessians of the domains that have rows (`head_moments`)."""
     p = at_least_float32(logits).softmax(1)
     h = functional.pad(features.to(p), (0, 1), value=1.0)
     count = member.sum(0)
@@ -93,9 +93,9 @@ class HeadAlignment(Term):
     or H_e g_e; g the mean of the g_e, v that of the diagonals, or H g. No gradient flows through g and v.
     A row's domain is its column ``domain``, else its task. In a step of one domain this is 0.
 
-    ``stored`` keeps g_e and v_e of every task that ended (2 K (f + 1) numbers), where tasks are the domains, and
-    draws the domains of a step to the mean of those that it lacks. They age as the features drift, and where a
-    domain was learned well g_e is near 0 and so is H_e g_e: the diagonal says more.
+    ``stored`` keeps g_e and v_e of every task that ended (2 K (f + 1) numbers), where tasks are the
+    domains, and draws the domains of a step to the mean of those that it lacks. They age as the features
+    drift, and where a domain was learned well g_e is near 0 and so is H_e g_e: the diagonal says more.
 
     Args:
         gradient: b, at least 0.

@@ -34,15 +34,16 @@ def check_domains(task: Task, known: Collection[int]) -> None:
         known: classes of the tasks before it.
 
     Raises:
-        ConfigError: if two domains of the task share no class; or, where tasks are the domains, if it shares
+        ConfigError: if two domains of the task share no class; or, where tasks are the domains, if it
+        shares
             none with the tasks before it.
     """
     rows = task.train
     if "domain" not in rows.extra:
         if known and not set(task.classes) & set(known):
             raise ConfigError(
-                f"task {task.index + 1} shares no class with the tasks before it, so that its classes would "
-                "be taken for a domain: use a stream of domains, as --domains rotated:0,30,60 makes one."
+                f"task {task.index + 1} shares no class with the tasks before it, so that its classes "
+                "would be taken for a domain: use a stream of domains, as --domains rotated:0,30,60 makes one."
             )
         return
     domain = domains_of(rows)

@@ -68,9 +68,10 @@ class DomainGradients(Rule):
     """Follows each domain's mean gradient while a task begins: g_e <- 0.9 g_e + 0.1 grad L_e.
 
     Every few steps the batch is asked once more, with a backward pass a domain. At a minimum the mean
-    gradient vanishes and every weight would look sensitive: so it looks at the first part of a task only, and
-    `DomainSensitive` takes what it saw there. A row's domain is its column ``domain``, else its task; where
-    tasks are the domains, the gradients of past ones stay: as many numbers as weights, for each.
+    gradient vanishes and every weight would look sensitive: so it looks at the first part of a task
+    only, and `DomainSensitive` takes what it saw there. A row's domain is its column ``domain``, else
+    its task; where tasks are the domains, the gradients of past ones stay: as many numbers as weights,
+    for each.
 
     Args:
         every: steps from one look to the next.
@@ -155,8 +156,8 @@ class DomainGradients(Rule):
 class DomainSensitive(Importance):
     """H = 2 c, c the `sensitivity` of each weight: an anchor that holds what domains disagree on.
 
-    This is the opposite of EWC's importance, which holds what matters: never give both to one method without a
-    look at their ratios in the log. In the first domain of all nothing is held.
+    This is the opposite of EWC's importance, which holds what matters: never give both to one method
+    without a look at their ratios in the log. In the first domain of all nothing is held.
 
     Args:
         gradients: the rule that sees the steps; give it to the method too.

@@ -1,7 +1,8 @@
 """Scores that need no labels of the target, to choose a weight by; and what choosing by them costs.
 
-No score is reliable: entropy and density reward a model that answers one class, and weights of importance explode
-where domains lie apart. Report the `regret` against the choice by labels, and never a score alone.
+No score is reliable: entropy and density reward a model that answers one class, and weights of
+importance explode where domains lie apart. Report the `regret` against the choice by labels, and never a
+score alone.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def entropy(p: Float[Tensor, "n k"]) -> float:
     Args:
         p: (N, K) probabilities.
 
-    Source: [V] scikit-adaptation/skada and KevinMusgrave/pytorch-adapt; the former averages over N K entries
+    Source: [V] scikit-adaptation/skada and KevinMusgrave/pytorch-adapt; the former averages over N K
+    entries
     """
     return float(_entropies(p).mean()) if len(p) else Missing("there are no rows")
 
@@ -50,13 +52,13 @@ def information(p: Float[Tensor, "n k"]) -> float:
 
 
 def density(p: Float[Tensor, "n k"], temperature: float = 0.05) -> float:
-    """mean_i H(q_i), q_ij = softmax over j != i of <u_i, u_j> / temperature, u = p / ||p||; at most log(N - 1).
+    """mean_i H(q_i), q_ij = softmax over j != i of <u_i, u_j> / T, u = p / ||p||; at most log(N - 1).
 
     Soft neighbourhood density; a row is no neighbour of itself. It is highest where all answers are one.
 
     Args:
         p: (N, K) probabilities.
-        temperature: of the neighbourhood.
+        temperature: T, of the neighbourhood.
 
     Source: Saito et al., Tune it the right way, ICCV 2021; [V] KevinMusgrave/pytorch-adapt (skada sets the
         similarity to itself to -1/temperature instead)
@@ -94,7 +96,8 @@ def dev(loss: Float[Tensor, " n"], weight: Float[Tensor, " n"]) -> float:
         loss: (N,) cross-entropy of labelled held-out rows of the source.
         weight: (N,) p_t(h) / p_s(h), such as `domain_odds`.
 
-    Source: You et al., Towards accurate model selection in deep unsupervised domain adaptation, ICML 2019; [V]
+    Source: You et al., Towards accurate model selection in deep unsupervised domain adaptation, ICML
+    2019; [V]
         KevinMusgrave/pytorch-adapt
     """
     if not len(loss):

@@ -47,11 +47,11 @@ class Chance:
         return torch.from_numpy(np.stack([draw(g) for g in self.generators]).astype(np.float32))
 
     def normal(self, *shape: int) -> Tensor:
-        """(N, \\*shape) standard normal numbers."""
+        """(N, ...) standard normal numbers."""
         return self.each(lambda g: g.standard_normal(shape, np.float32))
 
     def uniform(self, *shape: int) -> Tensor:
-        """(N, \\*shape) numbers in [0, 1)."""
+        """(N, ...) numbers in [0, 1)."""
         return self.each(lambda g: g.random(shape, np.float32))
 
 
@@ -103,7 +103,7 @@ def corrupted(
     Raises:
         ConfigError: for an unknown name or severity, or colours that the images lack.
     """
-    kind = CORRUPTIONS[name]
+    kind = CORRUPTIONS.entry(name).value
     if severity not in SEVERITIES:
         raise ConfigError(
             f"the severity of {name} must be a whole number from 1 to 5, not {severity}."
@@ -189,7 +189,7 @@ def _saturate(x: Tensor, level: float, chance: Chance) -> Tensor:
     return grey + level * (x - grey)
 
 
-@corruption("pixelate", 0.8, 0.65, 0.5, 0.4, 0.3)
+@corruption("pixelate", 0.75, 0.5, 0.375, 0.25, 0.1875)
 def _pixelate(x: Tensor, level: float, chance: Chance) -> Tensor:
     small = [max(2, round(level * side)) for side in x.shape[2:]]
     return F.interpolate(F.adaptive_avg_pool2d(x, small), list(x.shape[2:]), mode="nearest")

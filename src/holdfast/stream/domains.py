@@ -20,6 +20,7 @@ from holdfast.stream.task import Stream
 
 WAYS = ("rotated", "permuted", "corrupted")
 LONGEST = 360.0  # degrees
+DEALT = 1_000_003  # seed of who is in which domain: not that by which instances come
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def make_domains(
 ) -> Stream:
     """A stream of domains: a task each; or, with ``mix=yes``, the tasks of a scenario with all in each.
 
-    Where they are mixed, every row is in one domain, the rows of each class are dealt evenly, and the column
-    ``domain`` says which. Else a row's task is its domain, and each has all rows of the source.
+    Where they are mixed, every row is in one domain, the rows of each class are dealt evenly, and the
+    column ``domain`` says which. Else a row's task is its domain, and each has all rows of the source.
 
     Args:
         source: all the data.
@@ -179,7 +180,8 @@ def _in_domains(domains: Domains, x: Tensor, column: Int[Tensor, " n"], first: i
     """Each row as it is in its domain; chance follows from a row's place in the source."""
     out = torch.empty(x.shape, dtype=x.dtype)
     for d in range(len(domains.values)):
-        for index in (column == d).nonzero()[:, 0].split(CHUNK):
+        rows = (column == d).nonzero()[:, 0]
+        for index in rows.split(CHUNK) if len(rows) else ():
             out[index] = domains.seen(x[index], d, (index + first).tolist())
     return out
 
@@ -191,7 +193,7 @@ def _with_domain(rows: Rows, column: Int[Tensor, " n"]) -> Rows:
 def _assigned(y: Int[Tensor, " n"], count: int) -> Int[Tensor, " n"]:
     """A domain for each row, evenly within each class, whatever the order in which classes come."""
     column = torch.zeros_like(y)
-    for d, rows in enumerate(dealt(y, count, 0)):
+    for d, rows in enumerate(dealt(y, count, DEALT)):
         column[rows] = d
     return column
 
