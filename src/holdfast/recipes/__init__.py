@@ -14,14 +14,15 @@ from holdfast.recipes.exemplar_free import adagauss, dpcr, efc, gatf
 from holdfast.recipes.first_task import acil, fetril
 from holdfast.recipes.frozen import frozen
 from holdfast.recipes.method import Method
+from holdfast.recipes.part import PARTS, part
 from holdfast.recipes.presets import PRESETS, Preset, find_preset
 from holdfast.recipes.prior import ewc, kfac_laplace, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er
 from holdfast.recipes.strict import fnc2_strict, lwf_strict
 
 __all__ = [
-    "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "der", "derpp", "dpcr", "efc",
-    "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior", "fnc2_strict", "frozen", "gatf",
-    "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict", "lwf_wa", "make", "mas", "online_ewc",
-    "register", "si", "supcon",
+    "PARTS", "PRESETS", "RECIPES", "Method", "Preset", "acil", "adagauss", "co2l", "der", "derpp",
+    "dpcr", "efc", "er", "ewc", "fetril", "find_preset", "finetune", "fnc2", "fnc2_prior",
+    "fnc2_strict", "frozen", "gatf", "ida", "joint", "kfac_laplace", "l2", "lwf", "lwf_strict",
+    "lwf_wa", "make", "mas", "online_ewc", "part", "register", "si", "supcon",
 ]  # fmt: skip
