@@ -32,7 +32,7 @@ class Subject:
         self.recipe = recipe
         self.method = method = self.build()
         self.name = recipe if isinstance(recipe, str) else method.name
-        self.setup = setup
+        self.setup, self.stream = setup, stream
         further = ("mean", "gaussian", *(("prototype",) if method.frame else ()))
         with global_chance_untouched(f"a run of {self.name}"):
             self.watched = Watched(self.build(), stream, replace(setup, also=further))

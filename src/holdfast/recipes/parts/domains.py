@@ -58,8 +58,8 @@ def hessian_alignment(
     """Domains have one curvature by the head, and one gradient.
 
     Args:
-        weight: of the curvature's squared distance; published 1e-3 for the diagonal and 1e-4 for the
-        product. gradient: of the gradient's.
+        weight: of the curvature's squared distance; published 1e-3, and 1e-4 for the product.
+        gradient: weight of the gradient's.
         form: the diagonal of the Hessian, or its product with the gradient.
         stored: whether past domains are kept as statistics.
 
