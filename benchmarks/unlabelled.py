@@ -2,9 +2,9 @@
 
 Domains come one after the other. For each weight of the distillation a run is made, and each score is asked
 of its head on two targets: the inputs of old domains, which a strict method no longer has, and those of the
-newest, which it has. The labelled rows are the newest domain's training rows. The regret is what is lost of the
-mean accuracy on the test rows of old domains against the best weight, in points; `random` is the mean
-over weights.
+newest, which it has. The labelled rows are the newest domain's training rows. The regret is what is lost
+of the mean accuracy on the test rows of old domains against the best weight, in points; `random` is the
+mean over weights.
 
     python benchmarks/unlabelled.py [--seeds 3] [--epochs 4] [--per-class 40] [--domains rotated:0,45,90]
 """

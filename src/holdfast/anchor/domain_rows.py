@@ -43,7 +43,7 @@ def check_domains(task: Task, known: Collection[int]) -> None:
         if known and not set(task.classes) & set(known):
             raise ConfigError(
                 f"task {task.index + 1} shares no class with the tasks before it, so that its classes "
-                "would be taken for a domain: use a stream of domains, as --domains rotated:0,30,60 makes one."
+                "would be taken for a domain: use a stream of domains, such as --domains rotated:0,30."
             )
         return
     domain = domains_of(rows)
