@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.cli.left_out import skipped as skipped_files
-from holdfast.cli.options import StreamOptions
+from holdfast.cli.stream_options import StreamOptions
 from holdfast.cli.terminal import shown
 from holdfast.compare.arrival import cut_source
 from holdfast.core.errors import ConfigError

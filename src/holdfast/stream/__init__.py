@@ -5,7 +5,8 @@ from holdfast.core.rows import Rows, cat
 from holdfast.stream.augment import Augment, views
 from holdfast.stream.catalogue import SOURCES, from_path, load, open_source, peek_shape, register
 from holdfast.stream.corruptions import CORRUPTIONS, corrupted
-from holdfast.stream.domains import Domains, make_domains
+from holdfast.stream.domain_tasks import make_domains
+from holdfast.stream.domains import Domains
 from holdfast.stream.folder import read_folder, read_images
 from holdfast.stream.labelled import list_labelled, read_labelled
 from holdfast.stream.labels import Label
