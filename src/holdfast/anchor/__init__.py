@@ -1,5 +1,6 @@
 """What the old tasks are owed: terms that add to the loss, and rules that edit the step."""
 
+from holdfast.anchor.alignment import HeadAlignment, head_moments
 from holdfast.anchor.alpha_divergence import alpha
 from holdfast.anchor.coso import CoSO
 from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
@@ -41,6 +42,7 @@ from holdfast.anchor.random_subspace import RandomSubspace
 from holdfast.anchor.rehearsal import PseudoRehearsal
 from holdfast.anchor.relation import RelationDistillation, relation_distillation
 from holdfast.anchor.rule import Rule, WeightAligning, edited
+from holdfast.anchor.sensitive import DomainGradients, DomainSensitive, sensitivity
 from holdfast.anchor.soma import MinorFactors, MinorHeld
 from holdfast.anchor.sparse import SparseTraining
 from holdfast.anchor.teacher import TaughtBy, taught
@@ -58,6 +60,8 @@ __all__ = [
     "Curvature",
     "CycleDistillation",
     "Divergence",
+    "DomainGradients",
+    "DomainSensitive",
     "FDivergence",
     "FeatureDistillation",
     "FeatureFisher",
@@ -65,6 +69,7 @@ __all__ = [
     "Gate",
     "GhostNorm",
     "GrassmannStep",
+    "HeadAlignment",
     "HeadSoftmax",
     "Importance",
     "IndirectAlignment",
@@ -106,6 +111,7 @@ __all__ = [
     "feature_matrix",
     "fisher_distillation",
     "forward_kl",
+    "head_moments",
     "jeffreys",
     "jensen_shannon",
     "make_divergence",
@@ -113,6 +119,7 @@ __all__ = [
     "orthonormal",
     "relation_distillation",
     "reverse_kl",
+    "sensitivity",
     "stage_distillation",
     "taught",
     "translated",

@@ -10,8 +10,9 @@ from typing import Annotated, Any, get_type_hints
 import docstring_parser
 import tyro
 
-from holdfast.cli.options import RunOptions, StreamOptions
+from holdfast.cli.options import RunOptions
 from holdfast.cli.reading import read
+from holdfast.cli.stream_options import StreamOptions
 from holdfast.recipes.catalogue import Recipe
 from holdfast.recipes.method import Method
 from holdfast.recipes.part import HELP, PARAMETER

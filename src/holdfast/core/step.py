@@ -69,6 +69,13 @@ class Part:
         self.rows, self._forward, self._past = rows, forward, past
         self.share, self._past_share = share, share or past_share
 
+    def anew(self) -> Part:
+        """The same rows, of which the learner is asked again, as it is then; the past network is not."""
+        again = Part(self.rows, self._forward, self._past, self._share, self._past_share)
+        if "past" in self.__dict__:
+            again.__dict__["past"] = self.past
+        return again
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -185,6 +192,14 @@ class Step:
                 f"this step has no rows named '{name}'; it has {', '.join(self._parts)}."
             )
         return part
+
+    def anew(self) -> Step:
+        """The same update before anything was asked of the learner, with records of its own."""
+        twin = copy.copy(self)
+        drawn = {name: part for name, part in self._parts.items() if name not in ("new", "old")}
+        twin._parts = {name: part.anew() for name, part in drawn.items()}
+        twin.records = {}
+        return twin
 
     def taught(self, past: Callable[[Part], Forward]) -> Step:
         """The same update with another past network for each part; records are shared.

@@ -42,6 +42,7 @@ from holdfast.metrics.openset import (
     oscr,
 )
 from holdfast.metrics.residual import Planes, task_residuals
+from holdfast.metrics.shift import class_spread, domain_divergence, domain_odds
 from holdfast.metrics.similarity import (
     aligned_similarity,
     cca,
@@ -68,12 +69,15 @@ __all__ = [
     "cca",
     "cdnv",
     "cka",
+    "class_spread",
     "class_thresholds",
     "collapse_gap",
     "conformal_sets",
     "conformal_threshold",
     "coverage",
     "distance_drift",
+    "domain_divergence",
+    "domain_odds",
     "ece_floor",
     "effective_rank",
     "equinorm",

@@ -20,6 +20,7 @@ from holdfast.statistics.covariance import ClassCovariance, SharedCovariance
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.gaussian_source import GaussianSource
 from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.softmax import balanced_shares, fit_softmax
 from holdfast.statistics.tracker import check_rows
 
 

@@ -34,7 +34,7 @@ def a_method_is_a_value(subject: Subject) -> None:
     for twin in (copy.deepcopy(method), pickle.loads(pickle.dumps(method))):
         place = difference(before, described(twin))
         subject.expect(not place, f"a copy of the method differs in {place}")
-    learned(method, small_stream(each=2), subject.setup)
+    learned(method, subject.stream or small_stream(each=2), subject.setup)
     place = difference(before, described(method)) or difference(states, states_of(method))
     subject.expect(not place, f"a run changed the method it was given, in {place}")
 

@@ -13,6 +13,7 @@ from holdfast.anchor.rule import Rule, edited
 from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.term import Objective
 from holdfast.recipes.method import Method
+from holdfast.stream.task import Stream
 from holdfast.testing.bench import Bench, gradients
 from holdfast.testing.compare import (
     copies,
@@ -24,12 +25,16 @@ from holdfast.testing.compare import (
 )
 from holdfast.testing.recipes import check_recipe
 from holdfast.testing.streams import small_stream
+from holdfast.testing.subject import Subject
 from holdfast.testing.terms import LAWS_IN_A_RUN
 from holdfast.testing.watched import learned
 
 
 def check_rule(
-    rule: Rule, anchors: Sequence[Objective | Rule] | None = None, run: bool = True
+    rule: Rule,
+    anchors: Sequence[Objective | Rule] | None = None,
+    run: bool = True,
+    stream: Stream | None = None,
 ) -> None:
     """Check a rule by itself on a small network, and in a run beside cross-entropy.
 
@@ -42,23 +47,24 @@ def check_rule(
         rule: before it has learned anything; copies are used.
         anchors: of the run, where the rule belongs with others; it must be one of them.
         run: whether to check it in a run as well.
+        stream: of 3 tasks, for a rule that is of no use on `small_stream`.
 
     Raises:
         AssertionError: naming the law that does not hold.
     """
     name = type(rule).__name__
-    bench = Bench()
+    bench = Bench(stream=stream)
     _hooks(_prepared(rule, bench), bench, name)
     if rule.needs_split:
         _split(_prepared(rule, bench), bench, name)
         check_split(Method(CrossEntropy("seen"), [LogitDistillation()], name=f"beside {name}"))
-    _state(rule, name)
+    _state(rule, name, stream)
     if run:
         parts = [rule] if anchors is None else list(anchors)
         method = Method(
             CrossEntropy("seen"), copy.deepcopy(parts), name=f"cross-entropy with {name}"
         )
-        check_recipe(method, LAWS_IN_A_RUN)
+        check_recipe(Subject(method, stream=stream), LAWS_IN_A_RUN)
 
 
 class Asks(Rule):
@@ -156,8 +162,8 @@ def _hooks(rule: Rule, bench: Bench, name: str) -> None:
             expect(bool(edits[n].isfinite().all()), f"{name}.{hook} makes {n} not finite.")
 
 
-def _state(rule: Rule, name: str) -> None:
-    bench = Bench()
+def _state(rule: Rule, name: str, stream: Stream | None) -> None:
+    bench = Bench(stream=stream)
     ready = _prepared(rule, bench)
     _ = _moved(ready, bench)
     ready.adjust(bench.learner, bench.task)

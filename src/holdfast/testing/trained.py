@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.loss.term import Term
 from holdfast.recipes.method import Method
+from holdfast.stream.task import Stream
 from holdfast.testing.bench import Bench
 from holdfast.testing.compare import copies, difference, expect, through_disk, weights
 from holdfast.testing.streams import CLASSES, small_stream
@@ -47,14 +48,15 @@ def keeps_its_parameters(term: Term, ready: Term, bench: Bench, name: str) -> No
         )
 
 
-def moves_its_parameters(method: Method, name: str) -> None:
+def moves_its_parameters(method: Method, name: str, stream: Stream | None = None) -> None:
     """In a run each of them moves from one epoch to the next, wherever it has any.
 
     Args:
         method: with the term.
         name: of the term.
+        stream: on which; by default `small_stream`.
     """
-    stream = small_stream()
+    stream = small_stream() if stream is None else stream
     core = Continual(method, stream.shape, QUICK, CLASSES)
     for task in stream:
         before: list[Tensor] = []
