@@ -47,6 +47,7 @@ from holdfast.anchor.soma import MinorFactors, MinorHeld
 from holdfast.anchor.sparse import SparseTraining
 from holdfast.anchor.teacher import TaughtBy, taught
 from holdfast.anchor.translation import TranslatedRehearsal, translated
+from holdfast.anchor.unlearn import Evidence, ForgetEvidence, evidence, unlearn_rows
 from holdfast.anchor.weight import Proximal, Quadratic
 from holdfast.curvature.curvature import Curvature
 from holdfast.curvature.importance import Importance, Unit
@@ -62,9 +63,11 @@ __all__ = [
     "Divergence",
     "DomainGradients",
     "DomainSensitive",
+    "Evidence",
     "FDivergence",
     "FeatureDistillation",
     "FeatureFisher",
+    "ForgetEvidence",
     "FrameSoftmax",
     "Gate",
     "GhostNorm",
@@ -106,6 +109,7 @@ __all__ = [
     "distillation",
     "edited",
     "enhanced_distillation",
+    "evidence",
     "f_divergence",
     "feature_distillation",
     "feature_matrix",
@@ -123,4 +127,5 @@ __all__ = [
     "stage_distillation",
     "taught",
     "translated",
+    "unlearn_rows",
 ]

@@ -10,8 +10,8 @@ from holdfast import metrics
 from holdfast.diagnose.catalogue import KNOWS, MOVED
 from holdfast.diagnose.moment import Moment, Values, all_missing, mean_of
 from holdfast.metrics import Missing
-from holdfast.readout.solver import fit_softmax
 from holdfast.statistics.drift import FEWEST, fit_drift
+from holdfast.statistics.softmax import fit_softmax
 
 DECAY, STEPS = 1e-3, 60  # of every probe
 ASSIGNED = 500  # rows of an exact assignment

@@ -54,9 +54,22 @@ from holdfast.metrics.similarity import (
 from holdfast.metrics.stability import distance_drift, rotated, shesha, spearman
 from holdfast.metrics.subspace import frozen_part, frozen_share, left_basis, overlap
 from holdfast.metrics.transport import monge_gap
+from holdfast.metrics.unlearning import (
+    Difference,
+    Membership,
+    gaussian_auc,
+    klom,
+    klom_floor,
+    margins,
+    membership,
+    relearn_time,
+    retrained_difference,
+)
 
 __all__ = [
     "Accuracy",
+    "Difference",
+    "Membership",
     "Missing",
     "Planes",
     "accuracies",
@@ -87,11 +100,16 @@ __all__ = [
     "fpr_at_unknown95",
     "frozen_part",
     "frozen_share",
+    "gaussian_auc",
     "gaussian_kl",
     "invasion",
+    "klom",
+    "klom_floor",
     "left_basis",
+    "margins",
     "mean_drift",
     "mean_size",
+    "membership",
     "monge_gap",
     "narrowest",
     "nc1",
@@ -109,6 +127,8 @@ __all__ = [
     "procrustes",
     "prototype_alignment",
     "reason_of",
+    "relearn_time",
+    "retrained_difference",
     "retrieval",
     "right_task",
     "rotated",
