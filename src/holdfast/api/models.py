@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.api.sources import labelled_source, unlabelled_source
+from holdfast.cli.asking_options import Predict
 from holdfast.cli.class_options import Remove, Rename
 from holdfast.cli.inputs import Batch, batches, cut
-from holdfast.cli.options import Predict
 from holdfast.cli.predict import answers
 from holdfast.cli.remove import unlearn
 from holdfast.cli.rename import rename_in

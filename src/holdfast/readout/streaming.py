@@ -144,6 +144,11 @@ class Streaming(Readout):
         if stale:
             self.confidence = confidence_by(self, heldout, (rows, classes))
 
+    def take_beside(self, statistics: Statistics) -> None:
+        """Take over statistics that hold further rows of the task that is fitted next."""
+        self.tracker.statistics = statistics
+        self.forget_decision()
+
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""
         return statistics
