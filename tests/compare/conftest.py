@@ -1,6 +1,7 @@
 """What tests of grids share: a module with parts of its own."""
 
 import pytest
+
 from imported import modules_of_parts
 
 

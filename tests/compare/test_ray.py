@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clusters import two_nodes
 
+from clusters import two_nodes
 from holdfast.cli import main
 from holdfast.compare import Grid, run_grid
 from holdfast.compare.board import seen

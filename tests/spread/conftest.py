@@ -1,6 +1,7 @@
 """What tests of many readers share: a module with a small frozen network."""
 
 import pytest
+
 from imported import modules_of_parts
 
 PLUGIN = '''
@@ -10,7 +11,6 @@ import torch
 from torch import nn
 from holdfast.learner.backbone import register
 from holdfast.learner.network import Backbone
-from holdfast.learner.weights import digest
 
 def node():
     ray = sys.modules.get("ray")
@@ -28,7 +28,7 @@ class Small(Backbone):
             self.layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.Conv2d(6, 9, 3))
         self.features, self.tuned = 9, ()
         self.requires_grad_(False)
-        self.sha256 = digest(self)
+        self.sha256 = "5" * 64
 
     def forward(self, x):
         where = node()

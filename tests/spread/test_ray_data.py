@@ -1,19 +1,21 @@
 """Learning and measuring over a cluster of two nodes: what one process would have made of the files."""
 
 import json
-from collections import Counter
+import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from clusters import two_nodes
 from PIL import Image
 from torch.testing import assert_close
 
 import holdfast
+from clusters import two_nodes
 from holdfast.cli import main
 from holdfast.core.errors import ConfigError, DataError
+from holdfast.release.gate import Verdict
 from holdfast.spread import learning, shards
 from holdfast.spread.shards import require_files, shards_of
 from holdfast.store.model import ModelFolder
@@ -79,9 +81,20 @@ def require_same(one, other, exact):
                 assert left.equal(right)
 
 
-def test_two_nodes_learn_and_measure_what_one_process_does(
-    small, tmp_path, cluster, monkeypatch, capfd
-):
+class Alone:
+    """In place of a cluster: this process does the work, packed and unpacked as for others."""
+
+    def __init__(self, workers=0, address=""):
+        self.asked = workers, address
+
+    def results(self, shards, work):
+        for shard in shards:
+            yield shard, pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(work))(shard)))
+
+
+@pytest.fixture
+def data(small, tmp_path, monkeypatch):
+    """Two folders with a class in both, an image that is none, and portions of 10 files."""
     monkeypatch.setattr(shards, "SIZE", 10)
     first, second = (
         pictures(tmp_path / "a", "ant", "bee", "cow"),
@@ -89,40 +102,76 @@ def test_two_nodes_learn_and_measure_what_one_process_does(
     )
     (second / "cow" / "00.png").rename(second / "cow" / "z.png")
     (first / "bee" / "07.png").write_bytes(b"no image")
-    for folder in (first, second):  # all rows of a class fit: the models are the same to the bit
+    return first, second
+
+
+def few_at_hand(monkeypatch):
+    """6 images of a class, of the others statistics."""
+    monkeypatch.setattr(learning, "MOST", 6)
+    monkeypatch.setattr(learning, "LEAST", 6)
+
+
+def test_portions_make_the_model_that_one_process_makes(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("holdfast.spread.over_ray.Spread", Alone)
+    for folder in data:  # all rows of a class fit: the models are the same to the bit
         whole = holdfast.learn(tmp_path / "whole", folder, **FROZEN, engine="ray")
         here = holdfast.learn(tmp_path / "here", folder, **FROZEN)
         assert whole.published and whole.after == here.after and whole.findings == here.findings
-        assert whole.notes["skipped"] == here.notes["skipped"]
-        assert whole.notes["images"] == here.notes["images"]
+        for key in ("skipped", "images", "fingerprint"):
+            assert whole.notes.get(key) == here.notes.get(key)
     require_same(tmp_path / "whole", tmp_path / "here", exact=True)
+    few_at_hand(monkeypatch)
+    for folder in data:
+        part = holdfast.learn(tmp_path / "part", folder, **FROZEN, engine="ray")
+        assert part.published
+    require_same(tmp_path / "part", tmp_path / "here", exact=False)
+    assert part.notes["images"] == {"cow": EACH, "dog": EACH}
+    notes = known(tmp_path / "part")[1].progress.notes
+    assert [note.images for note in notes] == [3 * EACH - 1, 2 * EACH]
+    with pytest.raises(DataError, match=r"07\.png"):
+        holdfast.learn(tmp_path / "no", data[0], **FROZEN, engine="ray", strict_data=True)
 
-    monkeypatch.setattr(learning, "MOST", 6)  # 6 rows of a class at hand, of the others statistics
-    monkeypatch.setattr(learning, "LEAST", 6)
-    Path("notes.txt").unlink()
+
+def test_a_refused_update_is_resumed_with_the_same_data_and_no_other(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("holdfast.spread.over_ray.Spread", Alone)
+    few_at_hand(monkeypatch)
+    learn = partial(holdfast.learn, tmp_path / "m", **FROZEN, engine="ray")
+    learn(data[0])
+    monkeypatch.setattr("holdfast.release.gate.Gate.judge", lambda *_: Verdict(1.0, ["worse"]))
+    assert not learn(data[1]).published
+    with pytest.raises(ConfigError, match="was begun with images"):
+        learn(pictures(tmp_path / "c", "elk"), resume=True)
+    there = learn(data[1], resume=True, yes=True)
+    assert there.published and there.version == 2
+    assert known(tmp_path / "m")[1].progress.arrived == 5 * EACH - 1
+
+
+def test_two_nodes_do_it_and_a_process_killed_in_the_middle_loses_and_doubles_nothing(
+    data, tmp_path, cluster, monkeypatch, capfd
+):
+    few_at_hand(monkeypatch)
+    first = data[0]
     Path("victim").touch()
     seen = []
     watch = lambda what, done, count: seen.append((what, done, count))
     part = holdfast.learn(tmp_path / "part", first, **FROZEN, engine="ray", progress=watch)
     assert Path("killed").exists(), "no process was killed in the middle"
-    nodes = Counter(Path("notes.txt").read_text().split())
-    assert len(nodes.keys() - {"here"}) == 2
-    assert seen[-1] == ("features", 72, 72)
+    nodes = set(Path("notes.txt").read_text().split())
+    assert len(nodes - {"here"}) == 2
+    assert seen[-1] == ("features", 3 * EACH, 3 * EACH)
     assert part.notes["images"] == {"ant": EACH, "bee": EACH - 1, "cow": EACH}
-    assert len(part.notes["skipped"]) == 1 and part.notes["skipped"][0][0].endswith("07.png")
-    part = holdfast.learn(tmp_path / "part", second, **FROZEN, engine="ray")
+    assert [Path(file).name for file, _ in part.notes["skipped"]] == ["07.png"]
+    holdfast.learn(tmp_path / "here", first, **FROZEN)
     require_same(tmp_path / "part", tmp_path / "here", exact=False)
-    assert known(tmp_path / "part")[1].progress.arrived == 5 * EACH - 1
 
     ask = ["evaluate", "part", "--data", "b", "--json"]
     capfd.readouterr()
     assert main(ask) == 0
     alone = json.loads(capfd.readouterr().out)
     assert main([*ask, "--engine", "ray", "--workers", "2"]) == 0
-    assert json.loads(capfd.readouterr().out) == alone
+    there = capfd.readouterr()
+    assert json.loads(there.out) == alone and "ray" not in there.err.lower()
     assert sum(entry["images"] for entry in alone["classes"].values()) == 2 * EACH
-    with pytest.raises(DataError, match=r"07\.png"):
-        holdfast.learn(tmp_path / "no", first, **FROZEN, engine="ray", strict_data=True)
 
 
 REFUSED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import platform
@@ -51,6 +52,9 @@ class Spread:
             ConfigError: for a cluster that cannot be reached, or a node that does not see the data.
             DeviceError: if the work failed otherwise, or a shard had no result.
         """
+        os.environ.setdefault(
+            "RAY_BACKEND_LOG_LEVEL", "fatal"
+        )  # what Ray Data's own actors are like
         first = shards[0].files[0]
         with self.cluster.joined():
             cores = self.cluster.check(first, first, SHARED)
@@ -67,17 +71,16 @@ class Spread:
         """Numbers and packed results, as Ray Data brings them."""
         import ray.data
 
-        workers = min(workers, len(shards))
-        setting = (os.getcwd(), sorted(IMPORTED))
         reference = ray.put(_pickled(work))
         items = [{"number": s.number, "packed": pickle.dumps(s)} for s in shards]
         table = ray.data.from_items(items, override_num_blocks=len(items))
         table.context.execution_options.preserve_order = True
         table.context.enable_progress_bars = False
+        _hush("ray.data")
         done = table.map(
             Worker,
-            fn_constructor_args=(reference, *setting),
-            concurrency=(1, workers),
+            fn_constructor_args=(reference, os.getcwd(), sorted(IMPORTED)),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(shards))),
             num_cpus=1,
         )
         try:
@@ -87,6 +90,13 @@ class Spread:
             raise DeviceError(
                 f"the cluster could not read the data ({first_line(error)})."
             ) from error
+
+
+def _hush(name: str) -> None:
+    """A library's progress goes to its own files, and no longer to where a person reads."""
+    for handler in logging.getLogger(name).handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.ERROR)
 
 
 class Worker:
