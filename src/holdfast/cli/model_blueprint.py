@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from holdfast.cli.engine import cluster_of
 from holdfast.cli.fixed import FIXED, parameters_in, refuse_changes
 from holdfast.cli.options import Learn
 from holdfast.core.errors import ConfigError
@@ -28,6 +30,9 @@ from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
 from holdfast.train.succession import take_over
 
+if TYPE_CHECKING:
+    from holdfast.spread.over_ray import Spread
+
 TRAINING = ("epochs", "first_epochs", "batch", "lr")  # 0 where they were not given
 PHOTOGRAPHS = 64  # pixels of the shorter side from which on images are taken for photographs
 HINT = (
@@ -46,6 +51,7 @@ class Reader:
         base: the version that the learner was loaded from; None for a new model.
         cache: of features; None reads pixels.
         progress: called with the images done and all images.
+        spread: the cluster that reads images to be learned; None reads them here.
     """
 
     blueprint: Blueprint
@@ -53,6 +59,7 @@ class Reader:
     base: Manifest | None = None
     cache: FeatureCache | None = None
     progress: Callable[[int, int], object] | None = None
+    spread: Spread | None = None
 
     @classmethod
     def of(
@@ -68,6 +75,10 @@ class Reader:
         if not isinstance(listed, Listed):
             listed = list_labelled(listed, strict=strict, part=part)
         require_fitting(listed, self.blueprint.shape, options.model)
+        if self.spread is not None and part == "train":
+            from holdfast.spread.learning import learn_spread
+
+            return learn_spread(listed, self.core, self.spread, strict, levels, self.progress)
         if listed.vectors is not None:
             return listed.read()
         learner = None if self.core is None else self.core.learner
@@ -97,6 +108,7 @@ def asked_model(
     """
     hints: list[str] = []
     source, per_class = source or options.data, options.per_class or None
+    spread = cluster_of(options)
     listed = list_labelled(source, per_class, 0, options.strict_data, "train", options.labels)
     if folder.exists:
         reader = _extended(Blueprint.from_data(folder.manifest().blueprint), folder, options)
@@ -110,8 +122,6 @@ def asked_model(
         elder = None if options.past is None else elder_of(options, listed)
         shape = _shape(listed, backbone, options) if elder is None else elder.learner.shape
         if shape is None:
-            if options.link_backbone:
-                raise ConfigError("--link-backbone needs a pretrained network: give --backbone.")
             return _by_its_data(make_blueprint, options, listed, hints)
         blueprint = make_blueprint(shape)
         core = blueprint.build(options.device)
@@ -121,7 +131,7 @@ def asked_model(
         reader = Reader.of(blueprint, core, None, options.cache or folder.features)
         if elder is not None:
             return handed_over(replace(reader, progress=progress), elder, listed, options)
-    data = replace(reader, progress=progress).read(listed, options, "train")
+    data = replace(reader, progress=progress, spread=spread).read(listed, options, "train")
     levels = reader.blueprint.levels or data.levels
     return replace(reader, blueprint=replace(reader.blueprint, levels=levels)), data
 
@@ -186,7 +196,14 @@ def _by_its_data(
     listed: Listed,
     hints: list[str],
 ) -> tuple[Reader, LabelledImages]:
-    """A model of whatever size its first images have."""
+    """A model of whatever size its first images have; its network is trained."""
+    if options.engine == "ray":
+        raise ConfigError(
+            "--engine ray learns statistics of a frozen pretrained backbone, and a network would be "
+            "trained here: leave --engine out, or take --recipe frozen with a --backbone."
+        )
+    if options.link_backbone:
+        raise ConfigError("--link-backbone needs a pretrained network: give --backbone.")
     data = listed.read(options.size or None, options.strict_data)
     blueprint = replace(make_blueprint(tuple(data.x.shape[1:])), levels=data.levels)
     return Reader(blueprint), replace(data, notes=[*data.notes, *hints])

@@ -114,6 +114,10 @@ class Learn:
         yes: learn and publish whatever the checks of the data and the limits say.
         pictures: small pictures, of errors and the strangest, on an update's page; 0 keeps none.
         cache: folder where features of a frozen backbone are kept; by default until the update is done.
+        engine: what reads the images: here, this process; or ray, the processes of a Ray cluster, for a
+            frozen backbone: they send back statistics, which add exactly, and some images of each class.
+        workers: of the cluster; 0 takes as many as it has cores.
+        address: of the cluster, HOST:PORT; without it that of this machine, or one started for this.
         seed: of weights, batches and views; 0 by default.
         device: auto, cpu, cuda or mps.
         resume: go on with an update that was stopped.
@@ -150,67 +154,12 @@ class Learn:
     yes: bool = False
     pictures: int = 12
     cache: File = None
+    engine: Literal["here", "ray"] = "here"
+    workers: int = 0
+    address: Text = None
     seed: Number = None
     device: str = "auto"
     resume: bool = False
     anew: bool = False
     json: bool = False
     quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Predict:
-    """Say the class of images, a line each as soon as it is known, in the order in which they come.
-
-    Args:
-        model: folder of the model.
-        images: files, folders of files, tables that name or hold images, features (.npy, .npz, parquet),
-            or - for paths on standard input, one a line or ended by NUL.
-        version: of the model; 0 is the one in use.
-        readout: which of the model's readouts decides; by default its own.
-        false_alarms: share of images of known classes that may be called unknown.
-        top: so many of the likeliest classes of each, with their probabilities.
-        sets: a share such as 0.9: also the classes that hold the true one in so many of such images.
-        format: table, json (an object a line), csv or parquet; by default what --out ends in.
-        json: short for --format json.
-        out: file that is written; by default standard output.
-        overwrite: replace the file.
-        device: auto, cpu, cuda or mps.
-    """
-
-    model: Positional[Path]
-    images: Positional[tuple[Path, ...]]
-    version: int = 0
-    readout: Text = None
-    false_alarms: float = 0.05
-    top: int = 0
-    sets: Points = None
-    format: Form = None
-    json: bool = False
-    out: File = None
-    overwrite: bool = False
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Measure a model on labelled images.
-
-    Args:
-        model: folder of the model.
-        data: folder that holds a folder of images for each class, or another source, as for learn; its
-            test part where it has one.
-        labels: file of labels, one a line or .npy, in place of those in the data.
-        version: of the model; 0 is the one in use.
-        readout: which of the model's readouts decides; by default its own.
-        json: a JSON object instead of a table.
-        device: auto, cpu, cuda or mps.
-    """
-
-    model: Positional[Path]
-    data: Path
-    labels: File = None
-    version: int = 0
-    readout: Text = None
-    json: bool = False
-    device: str = "auto"

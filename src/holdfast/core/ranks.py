@@ -49,6 +49,10 @@ class Ranks:
     def _of(self, rows: int, rank: int) -> slice:
         return slice(rows * rank // self.size, rows * (rank + 1) // self.size)
 
+    def shares(self, rows: int) -> list[int]:
+        """How many of so many rows each rank has."""
+        return [len(range(rows)[self._of(rows, rank)]) for rank in range(self.size)]
+
     def gathered(self, columns: Sequence[Any], rows: int) -> list[Any]:
         """All ranks' rows of some columns, in order, from each rank's share; differentiable.
 
@@ -67,7 +71,7 @@ class Ranks:
         for column in columns[1:]:
             kind = torch.promote_types(kind, column.dtype)
         flat = torch.cat([column.flatten(1).to(kind) for column in columns], 1)
-        sizes = [len(range(rows)[self._of(rows, rank)]) for rank in range(self.size)]
+        sizes = self.shares(rows)
         padded = flat.new_zeros(max(sizes), flat.shape[1])
         padded[: len(flat)] = flat
         pieces = [torch.empty_like(padded) for _ in sizes]
@@ -79,6 +83,13 @@ class Ranks:
             part.reshape(rows, *column.shape[1:]).to(column.dtype)
             for part, column in zip(whole.split(widths, 1), columns, strict=True)
         ]
+
+    def all(self, tensor: Tensor) -> list[Tensor]:
+        """What each rank has of a tensor of one shape, in their order."""
+        pieces = [torch.empty_like(tensor) for _ in range(self.size)]
+        with talking():
+            dist.all_gather(pieces, tensor)
+        return pieces
 
     def sum(self, tensors: Iterable[Tensor]) -> None:
         """Add up each tensor over the ranks, in place: one message a type."""
@@ -129,24 +140,6 @@ class _Gathered(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
         mine = (None if g is None else g[ctx.mine] * ctx.size for g in gradients)
         return (None, None, *mine)
-
-
-class Summed(torch.autograd.Function):
-    """A tensor's sum over the ranks; so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, ranks: Ranks, x: Tensor) -> Tensor:
-        """The sum."""
-        ctx.ranks, total = ranks, x.clone()
-        ranks.sum([total])
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
-        """The sum of the gradients."""
-        total = gradient.clone()
-        ctx.ranks.sum([total])
-        return None, total
 
 
 def current() -> Ranks | None:

@@ -29,6 +29,9 @@ class Objective(nn.Module, ABC):
     def forward(self, step: Step) -> Tensor:
         """The scalar, with its graph."""
 
+    def foresee(self, step: Step) -> None:
+        """Ask the past network what `forward` will ask it, before the learner has a graph in memory."""
+
     def terms(self) -> list[Term]:
         """The terms it is made of."""
         return [module for module in self.modules() if isinstance(module, Term)]
@@ -107,6 +110,12 @@ class Term(Objective):
         step.record(self.label, value)
         return value
 
+    def foresee(self, step: Step) -> None:
+        """The part's past, for a term that compares with it; it is kept, and asked once all the same."""
+        part = step.find(self.on) if self.needs_past and step.has_past else None
+        if part is not None:
+            part.past  # noqa: B018
+
     def begin(self, learner: Learner, task: Task) -> None:
         """Prepare for a task; called before its first step."""
 
@@ -131,6 +140,11 @@ class Sum(Objective):
         """The sum of the parts."""
         return sum((part(step) for part in self.parts), start=step.zero)
 
+    def foresee(self, step: Step) -> None:
+        """That of each part."""
+        for part in self.parts:
+            part.foresee(step)
+
 
 class Scaled(Objective):
     """weight * a, for a number or a schedule; a is not computed while its weight is 0."""
@@ -149,6 +163,11 @@ class Scaled(Objective):
         if self.label:
             step.record(self.label, step.zero + weight)
         return weight * self.of(step) if weight else step.zero
+
+    def foresee(self, step: Step) -> None:
+        """What is weighted, while its weight is not 0."""
+        if self.weight.at(step.epoch, step.epochs):
+            self.of.foresee(step)
 
 
 def distinct_labels(terms: Sequence[Term]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from holdfast.core.rng import make_generator, seeded
 from holdfast.memory.meter import Holdings, forbid_images, measure
 from holdfast.readout.readout import FitContext
+from holdfast.readout.streaming import Streaming
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import end_adaptation
 from holdfast.train.progress import classes_with
@@ -33,7 +34,9 @@ def consolidate(core: Continual, task: Task) -> None:
         core.memory.consolidate(core.learner, task, chance)
         seen = classes_with(core.progress.seen, task)
         context = FitContext(core.learner, task, core.memory, seen, core.past_eval)
-        for readout in core.readouts.values():
+        for name, readout in core.readouts.items():
+            if core.beside is not None and isinstance(readout, Streaming):
+                readout.take_beside(core.beside.joined(name, readout.statistics, task.labels))
             readout.fit(context)
     _keep_past(core, task)
     stored = kept(core) | core.readouts | {"learner": core.learner, "past": core.past}

@@ -106,6 +106,8 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
 
 def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -> Tensor:
     """One update: loss and anchors, backward, and the optimiser between the rules; the loss."""
+    for part in trainer.objectives:
+        part.foresee(step)
     values = [part(step) for part in trainer.objectives]
     loss = sum(values, start=step.zero)
     finite.add(loss, step)

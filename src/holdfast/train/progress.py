@@ -70,13 +70,13 @@ class Progress:
         """With an epoch of the task done."""
         return replace(self, epochs=epoch + 1, seconds=seconds)
 
-    def after(self, task: Task, note: TaskNote) -> Progress:
-        """With a task learned to its end."""
+    def after(self, task: Task, note: TaskNote, rows: int) -> Progress:
+        """With a task of so many rows learned to its end."""
         return Progress(
             task=self.task + 1,
             seen=classes_with(self.seen, task),
             labels=task.labels or self.labels,
-            arrived=self.arrived + (len(task.train) if task.labels else 0),
+            arrived=self.arrived + (rows if task.labels else 0),
             notes=(*self.notes, note),
             taken=self.taken,
         )
