@@ -9,9 +9,9 @@ from typing import Any
 
 from holdfast.api.answers import Answer, answer_of, batches_of
 from holdfast.api.sources import labelled_source, unlabelled_source
+from holdfast.cli.asking_options import Predict
 from holdfast.cli.class_options import Remove, Rename
 from holdfast.cli.forget import Forget, forget_in
-from holdfast.cli.options import Predict
 from holdfast.cli.predict import answers
 from holdfast.cli.remove import unlearn
 from holdfast.cli.rename import rename_in

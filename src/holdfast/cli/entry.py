@@ -38,7 +38,7 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast forget MODEL --data SOURCE     images of its classes, as if they had never been learned
   holdfast rename | merge | split | diff | prune | import MODEL    classes and versions as data
 
-  holdfast recipes | readouts | sources | views | backbones | memories | schedules
+  holdfast recipes | parts | readouts | sources | views | backbones | memories | schedules
            | divergences | curvatures | logs | studies     what there is, a line each
 
   --json              one object on standard output; predict writes one a line

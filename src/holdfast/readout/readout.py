@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -63,6 +64,31 @@ class FitContext:
         return None if self.past is None else outputs(self.past, self.task.train)
 
 
+class Portion(FitContext):
+    """Some rows of a task alone, of which no network is asked again.
+
+    Args:
+        whole: the task.
+        index: of the rows.
+    """
+
+    def __init__(self, whole: FitContext, index: Int[Tensor, " m"]):
+        task = replace(whole.task, train=whole.task.train[index])
+        super().__init__(whole.learner, task, whole.memory, (whole.classes - 1,), whole.past)
+        self.whole, self.index = whole, index
+
+    @cached_property
+    def out(self) -> Output:
+        """Of these rows."""
+        return self.whole.out.rows(self.index)
+
+    @cached_property
+    def past_out(self) -> Output | None:
+        """Of these rows."""
+        past = self.whole.past_out
+        return None if past is None else past.rows(self.index)
+
+
 class Readout(nn.Module, ABC):
     """Scores over all classes seen so far. It is never told the task of an input.
 
@@ -75,6 +101,8 @@ class Readout(nn.Module, ABC):
         needs_past: whether it compares with the network as it was before the task.
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
+        needs_states: whether it reads what the network says under each task's state.
+        weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) is learned as w rows.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`Drift.residual`).
         forecasts: of each of them (`Drift.forecast`).
@@ -88,6 +116,8 @@ class Readout(nn.Module, ABC):
     needs_past: bool = False
     needs_head: bool = False
     needs_frame: bool = False
+    needs_states: bool = False
+    weighs: bool = False
 
     def __init__(self, on: Space = "features"):
         super().__init__()
