@@ -96,6 +96,7 @@ def _asked(
 ) -> tuple[Tensor, list[str]]:
     """The inputs to forget as they were learned, and their classes."""
     if name is not None:
+        _refuse_others(core, source, name)
         x = inputs_of(core, base, source, name)
         return x, [name] * len(x)
     predictor = Predictor(core, levels=Blueprint.from_data(base.blueprint).levels)
@@ -106,6 +107,19 @@ def _asked(
             f"{file} cannot be read ({why}): it was not learned either, so leave it out."
         )
     return data.x, list(data.labels)
+
+
+def _refuse_others(core: Continual, source: Path | Listed, name: str) -> None:
+    """Refuse a folder of folders of other classes (DataError): all of it would be taken for this one."""
+    folder = source if isinstance(source, Path) and source.is_dir() else None
+    if folder is None or (folder / name).is_dir():
+        return
+    others = [str(label) for label in core.labels if (folder / str(label)).is_dir()]
+    if others:
+        raise DataError(
+            f"{folder} holds a folder of '{others[0]}' and none of '{name}': leave --name out, or give the "
+            f"folder of images of '{name}'."
+        )
 
 
 def _history(folder: ModelFolder, manifest: Manifest) -> Iterator[Manifest]:
