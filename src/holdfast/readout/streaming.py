@@ -154,13 +154,11 @@ class Streaming(Readout):
 
     def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
         """Take rows out of the statistics; see `Readout.forget`. What was chosen with them stays."""
-        rest = rest_of(self.tracker, self.name, self.read(out), y, slack)
-        self.tracker.statistics = rest
-        self.forget_decision()
+        self.take_beside(rest_of(self.tracker, self.name, self.read(out), y, slack))
         return kept_choices((*self.choices, *self.lasting), self.confidence)
 
     def take_beside(self, statistics: Statistics) -> None:
-        """Take over statistics that hold further rows of the task that is fitted next."""
+        """Take over statistics: that hold further rows of the task that is fitted next, or fewer."""
         self.tracker.statistics = statistics
         self.forget_decision()
 
