@@ -31,7 +31,8 @@ from holdfast.stream.task import Task
 from holdfast.train.runner import Run
 from holdfast.train.setup import Setup
 
-CONSTANT = dict.fromkeys(DIVERGENCES, 1.0) | {"jensen_shannon": 0.25, "hellinger": 0.5}
+CONSTANT = dict.fromkeys(DIVERGENCES, 1.0)
+CONSTANT |= {"jensen_shannon": 0.25, "hellinger": 0.5, "jeffreys": 2.0}
 
 
 def output(seed, n=6, f=3, k=5, dtype=torch.float64):

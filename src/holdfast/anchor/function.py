@@ -16,9 +16,10 @@ from holdfast.anchor.divergence import Divergence, forward_kl, make_divergence
 from holdfast.core.constants import class_index
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32
-from holdfast.core.rows import Rows
+from holdfast.core.rows import Rows, row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option, require_pair, require_positive
+from holdfast.loss.classify import weighted_mean
 from holdfast.loss.term import Term
 from holdfast.stream.mixing import Mixing
 
@@ -107,8 +108,9 @@ class LogitDistillation(Term):
     that is padded by zeros.
 
     Args:
-        divergence: by name (forward_kl, reverse_kl, jensen_shannon, balanced_kl, hellinger), or a
-            function such as `f_divergence` makes.
+        divergence: by name (forward_kl, reverse_kl, jensen_shannon, balanced_kl, jeffreys,
+            hellinger, alpha), perhaps with settings (``alpha:a=0.3``), or a function such as
+            `f_divergence` makes.
         T: temperature, > 0; or ``std``, as for `distillation`.
         on: the part it is asked of: ``batch`` for the current inputs, ``memory`` for a drawn memory,
             ``mixed`` for mixtures of current inputs.
@@ -190,7 +192,7 @@ class MatchLogits(Term):
     """
 
     reads = asks = ("logits",)
-    label = "match"
+    label, weighs = "match", True
 
     def __init__(self, on: str = "memory"):
         super().__init__()
@@ -206,7 +208,9 @@ class MatchLogits(Term):
             )
         there = noted.isfinite()
         gap = at_least_float32(part.out.logits)[:, : noted.shape[1]] - noted
-        return (gap.masked_fill(~there, 0.0) ** 2).sum() / there.sum().clamp_min(1)
+        weight = row_weights(part.rows)
+        square = gap.masked_fill(~there, 0.0) ** 2
+        return weighted_mean(square, there if weight is None else weight[:, None] * there)
 
 
 def named(by: str | Divergence) -> Divergence:

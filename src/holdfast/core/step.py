@@ -41,7 +41,9 @@ class Share:
         read = out._asdict()
         whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
         nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
-        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
+        unread: dict[str, Any] = {
+            n: nobody if isinstance(c, Tensor) else None for n, c in read.items()
+        }
         columns: dict[str, Any] = unread | dict(zip(self.columns, whole, strict=True))
         return type(out)(**columns)
 
@@ -66,6 +68,13 @@ class Part:
     ):
         self.rows, self._forward, self._past = rows, forward, past
         self.share, self._past_share = share, share or past_share
+
+    def anew(self) -> Part:
+        """The same rows, of which the learner is asked again, as it is then; the past network is not."""
+        again = Part(self.rows, self._forward, self._past, self._share, self._past_share)
+        if "past" in self.__dict__:
+            again.__dict__["past"] = self.past
+        return again
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -183,6 +192,14 @@ class Step:
                 f"this step has no rows named '{name}'; it has {', '.join(self._parts)}."
             )
         return part
+
+    def anew(self) -> Step:
+        """The same update before anything was asked of the learner, with records of its own."""
+        twin = copy.copy(self)
+        drawn = {name: part for name, part in self._parts.items() if name not in ("new", "old")}
+        twin._parts = {name: part.anew() for name, part in drawn.items()}
+        twin.records = {}
+        return twin
 
     def taught(self, past: Callable[[Part], Forward]) -> Step:
         """The same update with another past network for each part; records are shared.

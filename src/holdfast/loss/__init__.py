@@ -24,6 +24,7 @@ from holdfast.loss.schedule import (
 )
 from holdfast.loss.self_taught import SelfTaught
 from holdfast.loss.singular import EvenSpectrum, uneven_spectrum
+from holdfast.loss.stablemax import StableMax
 from holdfast.loss.term import READABLE, Objective, Scaled, Sum, Term
 from holdfast.loss.uniform import Uniformity, uniformity
 
@@ -50,6 +51,7 @@ __all__ = [
     "Scaled",
     "Schedule",
     "SelfTaught",
+    "StableMax",
     "Sum",
     "SupCon",
     "Switch",

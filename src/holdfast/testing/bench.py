@@ -44,6 +44,8 @@ class Bench:
             dict(self.past.state_dict()) | dict(self.learner.named_parameters())
         )
         self.past.eval().requires_grad_(False)
+        for network in (self.past, self.learner):
+            network.show_stages()
 
     @property
     def task(self) -> Task:

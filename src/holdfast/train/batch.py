@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from holdfast.anchor.ghost import GhostNorm
 from holdfast.core.output import Output
 from holdfast.core.ranks import current
 from holdfast.core.rows import Rows
@@ -86,12 +87,21 @@ def seen(
     ranks = current()
     share = None if ranks is None else ranks.share(count * len(rows))
     if ranks is None or share is None:
-        return Part(views(core.augment, rows, count, generator), trainer.model, past)
+        table = views(core.augment, rows, count, generator)
+        return Part(table, model_for(core, trainer, table), past)
     table = rows.repeat(count)
     x = core.augment.some(table.x, share, generator)
     nobody = torch.full((1, 1), torch.nan, device=x.device).expand(len(table), 1)
     here = Share(x, len(table), ranks, trainer.columns)
     return Part(table.with_x(nobody), trainer.model, past, here)
+
+
+def model_for(core: Continual, trainer: Trainer, rows: Rows) -> Forward:
+    """The learner's forward pass for rows: by ghosts, if the method asks for that."""
+    for rule in core.method.rules:
+        if isinstance(rule, GhostNorm):
+            return rule.around(trainer.model, core.learner, rows, core.progress.task)
+    return trainer.model
 
 
 def wants_mixed(core: Continual) -> bool:
