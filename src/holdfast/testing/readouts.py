@@ -25,7 +25,7 @@ from holdfast.testing.compare import (
     through_disk,
     weights,
 )
-from holdfast.testing.weighed import weighed_task
+from holdfast.testing.weighing import weighed_task
 
 DIM = 16
 

@@ -26,7 +26,7 @@ from holdfast.testing.compare import (
 )
 from holdfast.testing.recipes import check_recipe
 from holdfast.testing.trained import keeps_its_parameters, moves_its_parameters
-from holdfast.testing.weighed import weighs_rows
+from holdfast.testing.weighing import weighs_rows
 
 LAWS_IN_A_RUN = ("resume_is_uninterrupted", "forward_budget", "figures_are_sound")
 PLACES = {"logits": ("head",), "embedding": ("projector",), "hidden": ("projector.0",)}
