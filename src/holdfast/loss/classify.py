@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional
 
 from holdfast.core.constants import class_index
+from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import at_least_float32
 from holdfast.core.rows import row_weights
 from holdfast.core.step import Part, Step
@@ -31,7 +32,7 @@ class CrossEntropy(Term):
         on: the part it is asked of.
 
     Raises:
-        ConfigError: for another set of classes.
+        ConfigError: for another set of classes; for mixed rows, which have two classes each.
     """
 
     label = "cross_entropy"
@@ -41,26 +42,67 @@ class CrossEntropy(Term):
     def __init__(self, classes: Competing = "seen", on: str = "batch"):
         super().__init__()
         require_option("set of classes", classes, get_args(Competing))
+        if on == "mixed":
+            raise ConfigError(
+                'rows of the part "mixed" have two classes each: ask Mixup() of them.'
+            )
         self.classes, self.on = classes, on
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
 
     def value(self, part: Part, step: Step) -> Tensor:
         """Mean over the rows whose class competes, each as often as it weighs; 0 if there is none."""
-        logits, y = at_least_float32(part.out.logits), part.rows.y
-        weight = row_weights(part.rows)
-        if self.classes == "all":
-            if weight is None:
-                return functional.cross_entropy(logits, y)
-            return weighted_mean(functional.cross_entropy(logits, y, reduction="none"), weight)
-        compete = step.classes if self.classes == "new" else step.seen
-        index = class_index(compete, y.device)
-        place = torch.full((logits.shape[1],), -1, device=y.device)
-        y = place.index_copy(0, index, torch.arange(len(index), device=y.device))[y]
-        if weight is not None:
-            each = functional.cross_entropy(logits[:, index], y, ignore_index=-1, reduction="none")
-            return weighted_mean(each, weight * (y >= 0))
-        total = functional.cross_entropy(logits[:, index], y, ignore_index=-1, reduction="sum")
-        return total / (y >= 0).sum().clamp_min(1)
+        return cross_entropy_among(
+            part.out.logits, part.rows.y, self.classes, step, row_weights(part.rows)
+        )
+
+
+def competing(
+    logits: Float[Tensor, "n k"], y: Int[Tensor, " n"], classes: Competing, step: Step
+) -> tuple[Float[Tensor, "n c"], Int[Tensor, " n"]]:
+    """The logits that compete, in single precision at least, and each label's place among them.
+
+    Args:
+        logits: of the head.
+        y: labels.
+        classes: which compete.
+        step: whose classes are ``new`` and ``seen``.
+
+    Returns:
+        (N, C) logits, and (N,) places in 0..C-1; -1 for a class that does not compete.
+    """
+    logits = at_least_float32(logits)
+    if classes == "all":
+        return logits, y
+    index = class_index(step.classes if classes == "new" else step.seen, y.device)
+    place = torch.full((logits.shape[1],), -1, device=y.device)
+    place = place.index_copy(0, index, torch.arange(len(index), device=y.device))
+    return logits[:, index], place[y]
+
+
+def cross_entropy_among(
+    logits: Float[Tensor, "n k"],
+    y: Int[Tensor, " n"],
+    classes: Competing,
+    step: Step,
+    weight: Shaped[Tensor, " n"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the rows whose class competes; 0 if there is none.
+
+    Args:
+        logits: of the head.
+        y: labels.
+        classes: which compete.
+        step: whose classes are ``new`` and ``seen``.
+        weight: how many rows each counts as; None is 1.
+    """
+    logits, y = competing(logits, y, classes, step)
+    if weight is not None:
+        each = functional.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+        return weighted_mean(each, weight * (y >= 0))
+    if classes == "all":
+        return functional.cross_entropy(logits, y)
+    total = functional.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+    return total / (y >= 0).sum().clamp_min(1)
 
 
 def weighted_mean(values: Float[Tensor, "*n"], weight: Shaped[Tensor, "*n"]) -> Float[Tensor, ""]:

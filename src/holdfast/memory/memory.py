@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
@@ -80,6 +81,19 @@ class Memory(nn.Module):
 
     def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
         """Choose what to keep when a task ends."""
+
+    def drop(self, keys: Int[Tensor, " n"]) -> int:
+        """Forget samples; how many of them were stored.
+
+        Args:
+            keys: of all samples that are to be as if never met, stored or not, each told once.
+        """
+        if self.rows is None:
+            return 0
+        stays = ~torch.isin(self.rows.key, keys.to(self.rows.key.device))
+        count = len(self.rows) - int(stays.sum())
+        self.rows = self.rows[stays] if bool(stays.any()) else None
+        return count
 
     def get_extra_state(self) -> dict[str, object]:
         """The stored rows, so that a fresh memory can be given the same content."""

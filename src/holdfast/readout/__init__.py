@@ -1,6 +1,7 @@
 """How classes are decided."""
 
 from holdfast.readout.anacp import ContrastiveProjection
+from holdfast.readout.by_state import ByState
 from holdfast.readout.decision import Decision
 from holdfast.readout.fecam import FeCAM
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
@@ -9,6 +10,7 @@ from holdfast.readout.laplacian import Transduced, neighbour_graph, transduce
 from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead
 from holdfast.readout.mixture import Mixed, Mixture, mirror_step
 from holdfast.readout.nearest import NearestMean, NearestPrototype
+from holdfast.readout.newton import newton_unlearned
 from holdfast.readout.readout import (
     READOUTS,
     FitContext,
@@ -19,12 +21,13 @@ from holdfast.readout.readout import (
 )
 from holdfast.readout.ridge import RandomFeatureRidge, Ridge
 from holdfast.readout.select import Select
-from holdfast.readout.solver import fit_softmax, separate
 from holdfast.readout.streaming import Streaming
 from holdfast.readout.subspace import Subspace
+from holdfast.statistics.softmax import fit_softmax, separate
 
 __all__ = [
     "READOUTS",
+    "ByState",
     "ClassGaussian",
     "ContrastiveProjection",
     "Decision",
@@ -53,6 +56,7 @@ __all__ = [
     "fit_softmax",
     "mirror_step",
     "neighbour_graph",
+    "newton_unlearned",
     "readout_class",
     "register",
     "separate",

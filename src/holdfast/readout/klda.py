@@ -53,6 +53,7 @@ class KernelGaussian(SharedGaussian):
     """
 
     label = "klda"
+    lasting = ("kernel",)  # by the first task's rows
 
     def __init__(
         self,

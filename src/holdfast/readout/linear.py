@@ -14,12 +14,14 @@ from holdfast.core.output import Output, outputs
 from holdfast.core.rows import cat, row_weights
 from holdfast.loss.checks import require_option
 from holdfast.readout.decision import linear_layer
+from holdfast.readout.forgetting import rest_of
 from holdfast.readout.readout import FitContext, Readout, Space, register
-from holdfast.readout.solver import Solver, balanced_shares, fit_softmax
 from holdfast.statistics.covariance import ClassCovariance, SharedCovariance
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.gaussian_source import GaussianSource
 from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.softmax import Solver, balanced_shares, fit_softmax
 from holdfast.statistics.tracker import check_rows
 
 
@@ -193,9 +195,20 @@ class PseudoHead(LinearReadout):
         past = context.past_out if self.needs_past else None
         past = None if past is None else self.select(past)
         self.source.update(rows, y, context.classes, past, row_weights(context.task.train))
+        self._train(context.classes)
+
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Take rows out of the Gaussians, and train anew on draws; see `Readout.forget`."""
+        tracker, x = self.source.tracker, in_float64(self.select(out))
+        tracker.statistics = rest_of(tracker, self.name, x, y, slack)
+        self._train(len(tracker.statistics.count))
+        return {}
+
+    def _train(self, classes: int) -> None:
+        """Softmax regression on draws of every class."""
         x, y = self.source.draw(self.each, self.seed)
         mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-        weight, bias = fit_softmax((x - mean) / std, y, context.classes, self.decay)
+        weight, bias = fit_softmax((x - mean) / std, y, classes, self.decay)
         bias = bias.masked_fill(~self.source.known.met, -torch.inf)
         self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
 

@@ -137,7 +137,7 @@ class Mixture(Mixed):
         ConfigError: for fewer than two portions, a rate that is not positive, or no readout.
 
     Source: Rakhlin and Sridharan, *Online learning with predictable sequences*, 2013; as named in arXiv
-        2302.04552 (form from memory, not verified against the source); docs/theory.md, heads and memory
+        2302.04552 (form from memory, not verified against the source); docs/theory.md, section 18
     """
 
     label = "mixture"

@@ -17,10 +17,12 @@ from holdfast.core.rows import row_weights
 from holdfast.metrics.conformal import conformal_sets
 from holdfast.readout.confidence import Confidence
 from holdfast.readout.decision import Decision, Masked, MinusLargest
+from holdfast.readout.forgetting import kept_choices, rest_of
 from holdfast.readout.held_out import FOLDS, HeldOut
 from holdfast.readout.measure import confidence_by
 from holdfast.readout.readout import FitContext, Readout, Space
 from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.scatter import ScatterKind
 from holdfast.statistics.tracker import Tracker, check_rows
@@ -50,6 +52,8 @@ class Streaming(Readout):
 
     weighs = True
     by_class = False  # whether a class has an unknown threshold of its own
+    choices: tuple[str, ...] = ()  # what is chosen by rows
+    lasting: tuple[str, ...] = ()  # what the first rows chose for good
 
     def __init__(
         self,
@@ -147,6 +151,18 @@ class Streaming(Readout):
         self.forget_decision()
         if stale:
             self.confidence = confidence_by(self, heldout, (rows, classes))
+
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Take rows out of the statistics; see `Readout.forget`. What was chosen with them stays."""
+        rest = rest_of(self.tracker, self.name, self.read(out), y, slack)
+        self.tracker.statistics = rest
+        self.forget_decision()
+        return kept_choices((*self.choices, *self.lasting), self.confidence)
+
+    def take_beside(self, statistics: Statistics) -> None:
+        """Take over statistics that hold further rows of the task that is fitted next."""
+        self.tracker.statistics = statistics
+        self.forget_decision()
 
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""

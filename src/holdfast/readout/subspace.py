@@ -123,7 +123,7 @@ class Subspace(Streaming):
             another novelty.
 
     Source: the form is derived here, for the class representation of GCR (CVPR 2024), whose code was read;
-        docs/theory.md, heads and memory
+        docs/theory.md, section 18
     """
 
     label = "subspace"

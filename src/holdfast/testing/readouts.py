@@ -25,6 +25,7 @@ from holdfast.testing.compare import (
     through_disk,
     weights,
 )
+from holdfast.testing.forgetting import forgets_rows
 from holdfast.testing.weighing import weighed_task
 
 DIM = 16
@@ -38,7 +39,8 @@ def check_readout(readout: Readout | str) -> None:
     in; one example of a class is enough; equal examples are enough; it keeps no image unless it says
     that it uses them; it leaves the network and the global generators alone; the same task fits the
     same scores, also where its rows weigh 1 each; its state goes through a file into a fresh copy with the
-    same scores, which takes in the next task alike; it can be pickled and copied.
+    same scores, which takes in the next task alike; it can be pickled and copied; without rows that it
+    forgets it is as if fitted without them, or it refuses.
 
     Args:
         readout: one that has learned nothing (copies are used), or its text (``gaussian:embedding``).
@@ -54,6 +56,8 @@ def check_readout(readout: Readout | str) -> None:
     with global_chance_untouched(f"the readout {name}"):
         for index in range(2):
             fit(fitted, bench, bench.stream[index], bench.stream.seen(index))
+            if not index:
+                forgets_rows(fitted, bench, bench.stream[0], name)
             _sound(fitted, bench, len(bench.stream.seen(index)), name)
     place = difference(before, weights(bench.learner))
     expect(not place, f"the readout {name} moves the network, at {place}.")

@@ -67,7 +67,7 @@ def too_few(core: Continual, x: Shaped[Tensor, "n ..."]) -> int:
     A first task is trained on whatever it has, and a method that trains nothing asks nothing.
     """
     if (
-        not core.progress.task
+        core.progress.untaught
         or not core.method.trains(core.progress.task)
         or (x.is_floating_point() and core.learner.embedded(x))
     ):
