@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import pieces
 from holdfast.core.output import Output
+from holdfast.readout.forgetting import KEPT
 from holdfast.readout.readout import FitContext, Portion, Readout, build_readout, register
+from holdfast.statistics.deviations import AGAIN
 
 SURE = 1e-6  # least probability of a class in a loss: one mistake does not end a readout's weight
 
@@ -62,6 +64,17 @@ class Mixed(Readout):
             member.fit(context)
         self.residuals[:] = [r for m in self._readouts for r in m.residuals]
         self.forecasts[:] = [r for m in self._readouts for r in m.forecasts]
+
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Let each readout go on without rows; if one cannot, none does. See `Readout.forget`."""
+        members = copy.deepcopy(self.members)
+        chosen = {}
+        for member in members:
+            assert isinstance(member, Readout)
+            names = member.forget(out, y, slack)
+            chosen |= {f"{name} of {member.name}": how for name, how in names.items()}
+        self.members = members
+        return chosen | {"shares": KEPT}
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """(N, K) logarithms of the mixture."""

@@ -154,6 +154,11 @@ class Subspace(Streaming):
         self.chosen = dimensions or USUAL
         self._planes: Planes | None = None
 
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The dimensions, where they are not fixed."""
+        return () if self.dimensions else ("dimensions",)
+
     def choose(self, heldout: HeldOut) -> None:
         """Choose the dimensions on the rows held out."""
         if self.dimensions or not heldout.folds:
