@@ -1,4 +1,4 @@
-"""Unsure: what held-out rows say of a readout's own answers: a temperature, and when an input is unknown."""
+"""Unsure: what held-out rows say of a readout's own answers: a temperature, and what is unknown."""
 
 from __future__ import annotations
 
