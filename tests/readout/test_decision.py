@@ -36,6 +36,7 @@ def test_nothing_is_factorised_after_the_fit(text, fitted, solved):
     readout = fitted(build_readout(text), (x[y < 2], y[y < 2]), (x[y > 1], y[y > 1]))
     if hasattr(readout, "unknown"):
         readout.unknown(said(x))  # distances are solved when they are first asked
+    readout.scores(said(x))  # and so is the decision, as after loading
     solved.clear()
     for _ in range(3):
         readout.scores(said(x))
