@@ -68,6 +68,7 @@ SPECIAL = {
 # what a parameter needs to have an effect
 BASE = {
     ("er", "weight"): {"forward": "split"},
+    ("masks", "threshold"): {"start": 1.0},
     **{
         (recipe, name): {"prototypes": "running"}
         for recipe in ("fnc2", "fnc2_strict")

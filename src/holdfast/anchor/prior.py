@@ -18,6 +18,7 @@ from holdfast.curvature.importance import Importance
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.matrix import Matrix, matrix_from
 from holdfast.curvature.persample import weights_of
+from holdfast.learner.effective import effective_weights
 
 if TYPE_CHECKING:
     from holdfast.core.step import Step
@@ -199,12 +200,12 @@ class Anchored(nn.Module):
         } | ({} if gradient is None else {"gradient": float(gradient.norm())})
 
 
-def weights_in(step: Step) -> dict[str, nn.Parameter]:
-    """The weights that a step moves, by name.
+def weights_in(step: Step) -> dict[str, Tensor]:
+    """The effective weights that a step moves, by name, with their graphs.
 
     Raises:
         ConfigError: if the step was made without its learner.
     """
     if step.learner is None:
         raise ConfigError("a weight anchor needs Step(..., learner=...): it was made without.")
-    return dict(step.learner.named_parameters())
+    return effective_weights(step.learner)

@@ -28,6 +28,7 @@ from holdfast.stream.labelled import list_labelled
 from holdfast.stream.listed import LabelledImages, Listed
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
+from holdfast.train.succession import take_over
 
 if TYPE_CHECKING:
     from holdfast.spread.over_ray import Spread
@@ -106,15 +107,9 @@ def asked_model(
         DataError: for images that cannot be read.
     """
     hints: list[str] = []
+    source, per_class = source or options.data, options.per_class or None
     spread = cluster_of(options)
-    listed = list_labelled(
-        source or options.data,
-        options.per_class or None,
-        0,
-        options.strict_data,
-        "train",
-        options.labels,
-    )
+    listed = list_labelled(source, per_class, 0, options.strict_data, "train", options.labels)
     if folder.exists:
         reader = _extended(Blueprint.from_data(folder.manifest().blueprint), folder, options)
     else:
@@ -124,7 +119,8 @@ def asked_model(
         make_blueprint = lambda shape: Blueprint.of(
             recipe, shape, options.preset, parameters_in(recipe, options.parameters), **asked
         )
-        shape = _shape(listed, backbone, options)
+        elder = None if options.past is None else elder_of(options, listed)
+        shape = _shape(listed, backbone, options) if elder is None else elder.learner.shape
         if shape is None:
             return _by_its_data(make_blueprint, options, listed, hints)
         blueprint = make_blueprint(shape)
@@ -133,6 +129,8 @@ def asked_model(
             linked = link_name(str(backbone), core.learner.backbone)
             blueprint = replace(blueprint, linked=linked)
         reader = Reader.of(blueprint, core, None, options.cache or folder.features)
+        if elder is not None:
+            return handed_over(replace(reader, progress=progress), elder, listed, options)
     data = replace(reader, progress=progress, spread=spread).read(listed, options, "train")
     levels = reader.blueprint.levels or data.levels
     return replace(reader, blueprint=replace(reader.blueprint, levels=levels)), data
@@ -148,6 +146,48 @@ def _shape(listed: Listed, backbone: str | None, options: Learn) -> tuple[int, .
         return tuple(listed.vectors.shape[1:])
     side = 0 if backbone is None else options.size or native_size(backbone)
     return (3, side, side) if side else None
+
+
+def elder_of(options: Learn, listed: Listed) -> Continual:
+    """The model that a new one takes over from, with ``--past``.
+
+    Args:
+        options: of the command.
+        listed: what is to be learned.
+
+    Raises:
+        ConfigError: for a model of vectors where images are to be learned, or another --size.
+        StoreError: if there is no model, or it is damaged.
+    """
+    assert options.past is not None
+    core, _ = ModelFolder(options.past).load(device=options.device)
+    if options.size not in (0, core.learner.shape[-1]):
+        raise ConfigError(
+            f"{options.past} takes inputs of size {core.learner.shape[-1]}, and its heir the same: leave "
+            f"--size {options.size} out."
+        )
+    require_fitting(listed, core.learner.shape, options.past)
+    return core
+
+
+def handed_over(
+    reader: Reader, elder: Continual, listed: Listed, options: Learn
+) -> tuple[Reader, LabelledImages]:
+    """A new model that goes on where another stands, and the images as it takes them.
+
+    Args:
+        reader: of the new model.
+        elder: the other one.
+        listed: what is to be learned.
+        options: of the command.
+    """
+    assert options.past is not None
+    assert reader.core is not None
+    levels = Blueprint.from_data(ModelFolder(options.past).manifest().blueprint).levels
+    reader = replace(reader, blueprint=replace(reader.blueprint, levels=levels))
+    data = reader.read(listed, options, "train")
+    take_over(reader.core, elder, data.x)
+    return reader, data
 
 
 def _by_its_data(
@@ -171,6 +211,8 @@ def _by_its_data(
 
 def _usual(options: Learn, listed: Listed) -> tuple[str, str | None, list[str]]:
     """Recipe and backbone where they were not named, and what else would be better."""
+    if options.past is not None:
+        return options.recipe or "ofa", options.backbone, []
     scratch, trained = usual_recipe((3, 1, 1)), asks_training(options)
     if listed.vectors is not None:
         shape = tuple(listed.vectors.shape[1:])
@@ -200,6 +242,8 @@ def native_size(backbone: str) -> int:
 
 def _extended(former: Blueprint, folder: ModelFolder, options: Learn) -> Reader:
     """The model's own blueprint, with the training that was asked for."""
+    if options.past is not None:
+        raise ConfigError(f"--past is for a new model, and {folder.path} is one already.")
     if options.size not in (0, former.shape[-1]):
         kind = "images of size" if len(former.shape) == 3 else "vectors of"
         raise ConfigError(f"{folder.path} takes {kind} {former.shape[-1]}, not {options.size}.")

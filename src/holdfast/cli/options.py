@@ -26,40 +26,6 @@ Kept = Annotated[
 
 
 @dataclass(frozen=True)
-class StreamOptions:
-    """What arrives, and in which order.
-
-    Args:
-        stream: see holdfast sources; or any image dataset of the Hugging Face hub as owner/name.
-        data: local data in place of the hub: parquet files, or a folder with one folder a class,
-            perhaps below train/ and test/.
-        scenario: new classes (class), the same classes with permuted or rotated inputs, or new
-            images of the same classes (instance).
-        tasks: how many; 0 takes the preset's, at most one a class.
-        classes_per_task: uneven cuts such as 4,2,2,2, in place of tasks.
-        order_seed: shuffles the classes; without it they come in their own order.
-        per_class: training images used of each class; 0 is all.
-        test_per_class: test images used of each class; 0 is all.
-        strict_data: refuse data in which a file cannot be read, instead of leaving it out.
-        size: side to which images are scaled; 0 keeps theirs.
-        validation: share of the training images to measure on in place of the test set, for
-            choosing parameters.
-    """
-
-    stream: str = "digits"
-    data: Path | None = None
-    scenario: Literal["class", "permuted", "rotated", "instance"] = "class"
-    tasks: int = 0
-    classes_per_task: str = ""
-    order_seed: int | None = None
-    per_class: int = 0
-    test_per_class: int = 0
-    size: int = 0
-    strict_data: bool = False
-    validation: float = 0.0
-
-
-@dataclass(frozen=True)
 class RunOptions:
     """What is stored, how it is read, and where the results go.
 
@@ -128,8 +94,8 @@ class Learn:
         first_epochs: the same for the first classes of a new model; 0 takes epochs if they are given.
         batch: images in a batch; 0 as for epochs.
         lr: peak learning rate; 0 as for epochs.
-        protocol: what of the data may be stored; by default the recipe's own, strict if it can:
-            no image at all.
+        past: model whose classes a new one, of another network, takes over; with the recipe ofa, or lwf.
+        protocol: what of the data may be stored; by default the recipe's own, no image if it can.
         images: how many, with auxiliary or buffer.
         readout: how classes are decided, as for holdfast run; auto by default.
         also: a further readout that the model can be asked with.
@@ -146,8 +112,7 @@ class Learn:
             more, the new version is not published (exit code 3). By default 5, if beyond chance.
         max_class_drop: the same for one class; by default 20.
         yes: learn and publish whatever the checks of the data and the limits say.
-        pictures: small pictures, of errors and of the strangest, on the page that an update leaves;
-            0 keeps none.
+        pictures: small pictures, of errors and the strangest, on an update's page; 0 keeps none.
         cache: folder where features of a frozen backbone are kept; by default until the update is done.
         engine: what reads the images: here, this process; or ray, the processes of a Ray cluster, for a
             frozen backbone: they send back statistics, which add exactly, and some images of each class.
@@ -171,6 +136,7 @@ class Learn:
     first_epochs: int = 0
     batch: int = 0
     lr: float = 0.0
+    past: File = None
     protocol: Kept = None
     images: Number = None
     readout: Text = None

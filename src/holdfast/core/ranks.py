@@ -53,18 +53,17 @@ class Ranks:
         """How many of so many rows each rank has."""
         return [len(range(rows)[self._of(rows, rank)]) for rank in range(self.size)]
 
-    def gathered(self, columns: Sequence[Tensor | None], rows: int) -> list[Tensor | None]:
+    def gathered(self, columns: Sequence[Any], rows: int) -> list[Any]:
         """All ranks' rows of some columns, in order, from each rank's share; differentiable.
 
         Args:
-            columns: (share, ...) of this rank; None stays None.
+            columns: (share, ...) of this rank, or tuples of such; None stays None.
             rows: how many there are in all.
         """
-        there = [column for column in columns if column is not None]
+        there = list(_tensors(columns))
         if not there:
             return list(columns)
-        whole = iter(_Gathered.apply(self, rows, *there))
-        return [None if column is None else next(whole) for column in columns]
+        return _filled(list(columns), iter(_Gathered.apply(self, rows, *there)))
 
     def gather(self, columns: Sequence[Tensor], rows: int) -> list[Tensor]:
         """The same without gradient: one message for all columns."""
@@ -183,16 +182,25 @@ def joined(rows: int, work: Callable[[slice], T]) -> T:
 
     Args:
         rows: how many there are.
-        work: of some rows; a tuple, perhaps named, of (n, ...) tensors or None. No gradient flows.
+        work: of some rows; a tuple, perhaps named, of (n, ...) tensors, tuples of them, or None. No
+            gradient flows.
     """
     ranks = _current
     share = None if ranks is None else ranks.share(rows)
     if ranks is None or share is None:
         return work(slice(0, rows))
     columns: Any = work(share)
-    whole = iter(ranks.gather([column for column in columns if column is not None], rows))
-    filled = [None if column is None else next(whole) for column in columns]
-    return type(columns)(*filled) if hasattr(columns, "_fields") else type(columns)(filled)
+    return _filled(columns, iter(ranks.gather(list(_tensors(columns)), rows)))
+
+
+def _filled(thing: Any, whole: Iterator[Tensor]) -> Any:
+    """The same nested lists and tuples, with the next tensor in place of each."""
+    if isinstance(thing, Tensor):
+        return next(whole)
+    if not isinstance(thing, (list, tuple)):
+        return thing
+    items = [_filled(item, whole) for item in thing]
+    return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
 
 
 def _tensors(thing: Any) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call, jvp
+from torch.func import jvp
 
 from holdfast.core.ranks import added
 from holdfast.curvature.fisher import OutputFactors
@@ -21,6 +21,7 @@ from holdfast.curvature.hessian import BATCH, Weights, covered_weights
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.likelihood import Likelihood
 from holdfast.curvature.persample import inputs_of
+from holdfast.learner.effective import call_effective
 
 if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
@@ -52,7 +53,7 @@ def ggn_times(
         x = inputs_of(learner, task.train.x[rows])
 
         def read(some: Weights) -> Tensor:
-            return likelihood.logits(functional_call(learner, everything | some, (x,)), task)
+            return likelihood.logits(call_effective(learner, everything | some, (x,)), task)
 
         with torch.no_grad():
             through = factors.product(rows, jvp(read, (weights,), (along,))[1])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
@@ -20,6 +19,7 @@ from holdfast.core.ranks import added
 from holdfast.curvature.layout import Layout
 from holdfast.curvature.likelihood import Likelihood
 from holdfast.curvature.persample import inputs_of, weights_of
+from holdfast.learner.effective import call_effective
 
 if TYPE_CHECKING:
     from holdfast.core.rows import Rows
@@ -40,7 +40,7 @@ def _summed_loss(
     learner: Learner, weights: Weights, rows: Rows, task: Task, likelihood: Likelihood
 ) -> Tensor:
     """sum_i -log p(y_i | x_i) at these weights."""
-    out = functional_call(learner, weights, (inputs_of(learner, rows.x),))
+    out = call_effective(learner, weights, (inputs_of(learner, rows.x),))
     y = likelihood.places(rows.y, task)
     return functional.cross_entropy(likelihood.logits(out, task), y, reduction="sum")
 

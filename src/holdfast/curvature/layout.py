@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
+from holdfast.learner.effective import effective_weights
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _grown(name: str, shape: tuple[int, ...], shape_now: tuple[int, ...] | None)
 
 
 def layout_of(learner: nn.Module, parts: Sequence[str], norm: bool = True) -> Layout:
-    """The trainable weights of a learner's parts.
+    """The trainable weights of a learner's parts, parametrised ones as they are in effect.
 
     Args:
         learner: the network.
@@ -92,7 +93,7 @@ def layout_of(learner: nn.Module, parts: Sequence[str], norm: bool = True) -> La
     norms = [name for name, module in learner.named_modules() if isinstance(module, kinds)]
     shapes = {
         name: tuple(p.shape)
-        for name, p in learner.named_parameters()
+        for name, p in effective_weights(learner).items()
         if p.requires_grad and p.numel() and name.split(".")[0] in parts
         if norm or name.rpartition(".")[0] not in norms
     }

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
 from holdfast.core.numerics import to_float
 from holdfast.core.ranks import joined
 from holdfast.curvature.layout import Layout
+from holdfast.learner.effective import call_effective, effective_weights
 
 if TYPE_CHECKING:
     from holdfast.core.output import Output
@@ -35,8 +36,8 @@ def evaluating(learner: Learner) -> Iterator[None]:
 
 
 def weights_of(learner: Learner) -> dict[str, Tensor]:
-    """The weights by name, without gradient."""
-    return {name: p.detach() for name, p in learner.named_parameters()}
+    """The effective weights by name, without gradient."""
+    return {name: p.detach() for name, p in effective_weights(learner).items()}
 
 
 def inputs_of(learner: Learner, x: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def persample(
     chunk = chunk or min(MOST, max(1, BYTES // size))
 
     def one(weights: dict[str, Tensor], x: Tensor, column: Tensor) -> Tensor:
-        return score(functional_call(learner, others | weights, (x[None],)), column)
+        return score(call_effective(learner, others | weights, (x[None],)), column)
 
     every = vmap(grad(one), in_dims=(None, 0, 0))
     for at, columns in zip(image.split(chunk), column.split(chunk), strict=True):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from holdfast.core.output import Output
@@ -18,6 +17,7 @@ from holdfast.curvature.hessian import hessian_times, loss_gradient
 from holdfast.curvature.layout import Layout, layout_of
 from holdfast.curvature.likelihood import FrameSoftmax, HeadSoftmax, Likelihood
 from holdfast.curvature.persample import inputs_of, persample, weights_of
+from holdfast.learner.effective import call_effective
 from holdfast.learner.learner import Learner
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Task
@@ -125,7 +125,7 @@ class Local:
     def _logits(self, move: Tensor) -> Tensor:
         weights = weights_of(self.learner)
         shifted = self.layout.split(self.weights + move)
-        out = functional_call(
+        out = call_effective(
             self.learner, weights | shifted, (inputs_of(self.learner, self.rows.x),)
         )
         return self.likelihood.logits(out, self.task)

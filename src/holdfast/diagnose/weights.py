@@ -17,6 +17,7 @@ from holdfast.diagnose.catalogue import WEIGHTS
 from holdfast.diagnose.local import Local, State, likelihood_of, with_weights
 from holdfast.diagnose.moment import Moment, Values, all_missing
 from holdfast.diagnose.watched import some_of
+from holdfast.learner.effective import effective_weights
 from holdfast.learner.learner import Learner
 from holdfast.metrics import Missing
 from holdfast.metrics.radius import gradient_gap, quadratic_radius, stationarity_of
@@ -106,7 +107,7 @@ def sharpness(here: Local, seed: int, task: int) -> Values:
 
 def of_move(there: Local, moment: Moment) -> Values:
     """The old task's loss along the move that the new task made."""
-    now = there.layout.flat(dict(moment.learner.named_parameters())).detach()
+    now = there.layout.flat(effective_weights(moment.learner)).detach()
     move = now - there.weights
     length = float(move.norm())
     if not length > 0:

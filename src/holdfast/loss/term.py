@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.loss.schedule import Constant, Schedule
+from holdfast.stream.mixing import Mixing
 
 if TYPE_CHECKING:
     from holdfast.core.rows import Rows
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 
-READABLE = ("logits", "embedding", "features", "hidden", "weights")  # what of a learner
+READABLE = ("logits", "embedding", "features", "hidden", "stages", "weights")  # what of a learner
 
 
 class Objective(nn.Module, ABC):
@@ -64,11 +65,15 @@ class Term(Objective):
             one class teaches it nothing.
         penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
+        weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) counts as w rows; a term that
+            does not say so leaves weights alone.
         holds_backbone: whether the backbone must stay as it is while the present task is learned.
         turns: whether it now asks the batch's images in quarter turns too, as the part ``turned``, whose
             column ``turn`` says how many quarters (1 to 3).
         extra_rows: rows it brings itself, drawn for it as the part ``given``; a protocol must allow
             them.
+        mixing: of a term on ``mixed``, how that part's rows are mixed; None takes another term's
+            way, or the usual one.
     """
 
     on: str = "batch"
@@ -81,9 +86,11 @@ class Term(Objective):
     needs_rivals: bool = False
     penalty: bool = False
     label: str = "term"
+    weighs: bool = False
     holds_backbone: bool = False
     turns: bool = False
     extra_rows: Rows | None = None
+    mixing: Mixing | None = None
 
     @property
     def teaches(self) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ from holdfast.testing.devices import check_devices
 from holdfast.testing.memories import check_memory
 from holdfast.testing.readouts import check_readout
 from holdfast.testing.recipes import RECIPE_LAWS, check_recipe
-from holdfast.testing.rules import check_rule
+from holdfast.testing.rules import check_rule, check_split
 from holdfast.testing.sinks import check_sink
 from holdfast.testing.sources import check_source
+from holdfast.testing.states import check_states
 from holdfast.testing.streams import small_source, small_stream, textures, vectors
 from holdfast.testing.terms import check_term
 from holdfast.testing.waits import counting_waits
@@ -36,6 +37,8 @@ __all__ = [
     "check_rule",
     "check_sink",
     "check_source",
+    "check_split",
+    "check_states",
     "check_term",
     "counting_waits",
     "small_source",

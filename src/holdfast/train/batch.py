@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from holdfast.anchor.ghost import GhostNorm
 from holdfast.core.output import Output
 from holdfast.core.ranks import current
 from holdfast.core.rows import Rows
 from holdfast.core.step import Forward, Part, Share, Step
 from holdfast.memory.memory import pick
 from holdfast.stream.augment import views
+from holdfast.stream.mixing import mixed_table, mixtures
 from holdfast.stream.task import Task
 from holdfast.train.progress import classes_with
 
@@ -43,6 +45,10 @@ def make_step(
         raw["turned"] = turned(rows)
     past = past_forward(core)
     parts = {name: seen(core, trainer, part, past, generator) for name, part in raw.items()}
+    mixing = core.method.mixing
+    if mixing is not None and wants_mixed(core):
+        new = parts["batch"].rows.task == task.index
+        parts["mixed"] = mixed(parts["batch"], trainer, past, *mixing.draw(new, generator))
     return Step(
         parts,
         trainer.model,
@@ -81,12 +87,50 @@ def seen(
     ranks = current()
     share = None if ranks is None else ranks.share(count * len(rows))
     if ranks is None or share is None:
-        return Part(views(core.augment, rows, count, generator), trainer.model, past)
+        table = views(core.augment, rows, count, generator)
+        return Part(table, model_for(core, trainer, table), past)
     table = rows.repeat(count)
     x = core.augment.some(table.x, share, generator)
     nobody = torch.full((1, 1), torch.nan, device=x.device).expand(len(table), 1)
     here = Share(x, len(table), ranks, trainer.columns)
     return Part(table.with_x(nobody), trainer.model, past, here)
+
+
+def model_for(core: Continual, trainer: Trainer, rows: Rows) -> Forward:
+    """The learner's forward pass for rows: by ghosts, if the method asks for that."""
+    for rule in core.method.rules:
+        if isinstance(rule, GhostNorm):
+            return rule.around(trainer.model, core.learner, rows, core.progress.task)
+    return trainer.model
+
+
+def wants_mixed(core: Continual) -> bool:
+    """Whether a term asks mixed rows in the task that is learned."""
+    on = [term for term in core.method.terms if term.on == "mixed"]
+    return any(core.past is not None or not term.needs_past for term in on)
+
+
+def mixed(
+    batch: Part, trainer: Trainer, past: Forward | None, partner: Tensor, share: Tensor
+) -> Part:
+    """A batch's views mixed with their partners; of several processes each mixes its share of them.
+
+    Args:
+        batch: the part ``batch``.
+        trainer: of the task.
+        past: the past network.
+        partner: (N,) places of partners.
+        share: (N,) how much of each row is its own.
+    """
+    table, here = mixed_table(batch.rows, partner, share), batch.share
+    some = slice(None) if here is None else here.ranks.share(len(table))
+    assert some is not None  # a batch that is shared has enough rows
+    x = mixtures(batch.inputs(), partner, share, some)
+    if here is None:
+        return Part(table.with_x(x), trainer.model, past)
+    if x.ndim == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    return Part(table, trainer.model, past, Share(x, len(table), here.ranks, here.columns))
 
 
 def past_forward(core: Continual) -> Forward | None:

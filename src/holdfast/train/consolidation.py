@@ -38,21 +38,27 @@ def consolidate(core: Continual, task: Task) -> None:
             if core.beside is not None and isinstance(readout, Streaming):
                 readout.take_beside(core.beside.joined(name, readout.statistics, task.labels))
             readout.fit(context)
-    _keep_past(core)
+    _keep_past(core, task)
     stored = kept(core) | core.readouts | {"learner": core.learner, "past": core.past}
     forbid_images(stored, task.train, str(core.protocol), core.rows)
     if core.protocol.kind == "strict":
         forbid_images({"memory": core.memory}, task.train, "strict")
 
 
-def _keep_past(core: Continual) -> None:
-    """Freeze copies of the network for the next task, as many as its parts need."""
-    mode = core.setup.network.past_mode
+def _keep_past(core: Continual, task: Task) -> None:
+    """Freeze copies of the network for the next task, as many as its parts need.
+
+    Terms are held to what `Method.past` makes of it; what measures takes the network itself.
+    """
+    mode, tuned = core.setup.network.past_mode, core.method.past
     terms = any(term.needs_past for term in core.method.terms)
-    if terms:
+    if terms and tuned is None:
         core.past = core.learner.freeze(mode)
+    elif terms and tuned is not None:
+        with seeded(core.fabric.device, core.setup.seed, "past", task.index):
+            core.past = tuned(core.learner, task).freeze(mode)
     if terms or any(readout.needs_past for readout in core.readouts.values()):
-        shared = core.past if mode == "eval" else None
+        shared = core.past if mode == "eval" and tuned is None else None
         core.past_eval = shared or core.learner.freeze()
 
 
@@ -67,6 +73,8 @@ def kept(core: Continual, readout: str = "") -> dict[str, object]:
     for part in (*core.method.terms, *core.method.objectives, *core.method.rules):
         name = type(part).__name__
         parts[f"{name} {len(parts) + 1}" if name in parts else name] = part
+    if core.learner.states is not None:
+        parts["states of the tasks"] = core.learner.states
     name = readout or core.readout
     return parts | {name: core.readouts[name]}
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError
-from holdfast.core.output import Output, outputs
+from holdfast.core.output import Output
 from holdfast.core.rng import derive_seed, in_range
 from holdfast.core.rows import Rows
 from holdfast.core.settings import Training
@@ -32,7 +32,7 @@ from holdfast.train.identity import identify
 from holdfast.train.loop import Trainer, run_epoch
 from holdfast.train.opening import begin_parts, hold_parts
 from holdfast.train.progress import Progress, classes_with
-from holdfast.train.readouts import choose_readouts
+from holdfast.train.readouts import ask, choose_readouts
 from holdfast.train.records import check_weights
 from holdfast.train.result import TaskNote, peak_memory
 from holdfast.train.setup import Setup, as_setup
@@ -93,7 +93,7 @@ class Continual:
             torch.manual_seed(in_range(setup.seed))
             head = classes if any(term.whole_head for term in method.terms) else 0
             network = setup.network
-            sizes = (network.width, method.dim, head, network.tune_layers)
+            sizes = (network.width, method.dim, head, network.tune_layers, method.head)
             self.learner = awaiting(setup, method, Learner(shape, network.backbone, *sizes))
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
@@ -232,7 +232,7 @@ class Continual:
     def out(self, x: Shaped[Tensor, "n ..."]) -> Output:
         """What the network says of inputs as they rest, pixels or features."""
         none = torch.zeros(len(x), dtype=torch.long)
-        return outputs(self.learner, Rows(x, none, none, none).to(self.fabric.device))
+        return ask(self, Rows(x, none, none, none).to(self.fabric.device))
 
     @torch.no_grad()
     def scores(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.output import Output, outputs
+from holdfast.core.rows import Rows
+from holdfast.learner.states import ask_states
 from holdfast.memory.protocol import Protocol
 from holdfast.readout import Readout, build_readout, readout_class
 from holdfast.recipes.method import Method
 from holdfast.train.setup import Setup
+
+if TYPE_CHECKING:
+    from holdfast.train.continual import Continual
 
 
 def choose_readouts(
@@ -75,3 +82,10 @@ def require(readout: Readout, method: Method, protocol: Protocol) -> None:
         raise ConfigError(
             f"the recipe {method.name} trains no head: use --readout gaussian, mean or probe."
         )
+
+
+def ask(core: Continual, rows: Rows) -> Output:
+    """What the network says of rows as they rest; under each task's state too, if a readout reads that."""
+    if any(readout.needs_states for readout in core.readouts.values()):
+        return ask_states(core.learner, rows)
+    return outputs(core.learner, rows)

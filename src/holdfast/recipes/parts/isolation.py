@@ -1,0 +1,91 @@
+"""Parts that give tasks weights of their own, merge networks, or change how batch norm sees a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from holdfast.anchor import (
+    GhostNorm,
+    MaskTuning,
+    Merged,
+    MinorFactors,
+    MinorHeld,
+    Rule,
+    SparseTraining,
+)
+from holdfast.anchor.density import Spread
+from holdfast.anchor.ghost import By
+from holdfast.anchor.merged import Base, MergedNorms
+from holdfast.anchor.merging import Merge
+from holdfast.anchor.sparse import Growth
+from holdfast.readout.by_state import ByState, Criterion
+from holdfast.recipes.method import Method
+from holdfast.recipes.part import part
+
+
+def with_states(rule: Rule, criterion: Criterion) -> Callable[[Method], Method]:
+    """Add a rule under which tasks have states, and decide by them: by the head, or means without one."""
+
+    def added(method: Method) -> Method:
+        inner = "head" if method.trains_head else "mean"
+        readout = ByState(inner, criterion)
+        return replace(method, anchors=[*method.anchors, rule], readout=readout)
+
+    return added
+
+
+@part("sparse")
+def sparse(
+    density: float = 0.2,
+    spread: Spread = "erk",
+    grow: Growth = "gradient",
+    every: int = 100,
+    reuse: bool = True,
+    criterion: Criterion = "entropy",
+) -> Callable[[Method], Method]:
+    """Each task trains a sparse network of its own (`SparseTraining`), and is asked for by its state."""
+    return with_states(SparseTraining(density, spread, grow, every, reuse), criterion)
+
+
+@part("masks")
+def masks(
+    threshold: float = 5e-3,
+    start: float = 1e-2,
+    rate: float = 0.01,
+    penalty: float = 1e-4,
+    first: bool = True,
+    criterion: Criterion = "entropy",
+) -> Callable[[Method], Method]:
+    """From the second task on masks are learned, no weights (`MaskTuning`); asked for by state."""
+    return with_states(MaskTuning(threshold, start, rate, penalty, first), criterion)
+
+
+@part("merge")
+def merge(
+    how: Merge = "arithmetic",
+    scale: float = 0.0,
+    keep: float = 0.2,
+    base: Base = "first",
+    norms: MergedNorms = "average",
+) -> Rule:
+    """Every task starts at one network and ends in a merge of all of them (`Merged`)."""
+    return Merged(how, scale, keep, base, norms)
+
+
+@part("soma")
+def soma(
+    rank: int = 16,
+    variant: Literal["held", "factors"] = "held",
+    first: bool = False,
+    rate: float = 0.01,
+) -> Rule:
+    """The backbone moves in its weights' minor singular components (`MinorHeld`, `MinorFactors`)."""
+    return MinorHeld(rank, first) if variant == "held" else MinorFactors(rank, first, rate)
+
+
+@part("ghost_norm")
+def ghost_norm(size: int = 32, by: By = "part") -> Rule:
+    """Batch norm takes ghosts of a batch, old rows and new ones apart (`GhostNorm`)."""
+    return GhostNorm(size, by)
