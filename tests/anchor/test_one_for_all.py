@@ -10,7 +10,7 @@ from checker import unchecked
 from clouds import normal
 from holdfast.anchor import OneForAll, distillation, enhanced_distillation
 from holdfast.core.errors import ConfigError, DataError
-from holdfast.learner.learner import GrowingHead
+from holdfast.learner.heads import GrowingHead
 from holdfast.loss import CrossEntropy
 from holdfast.recipes import Method, make
 from holdfast.testing import check_term, small_stream

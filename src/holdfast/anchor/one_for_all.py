@@ -17,7 +17,7 @@ from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.numerics import at_least_float32
 from holdfast.core.output import outputs
 from holdfast.core.step import Part, Step
-from holdfast.learner.learner import GrowingHead
+from holdfast.learner.heads import GrowingHead
 from holdfast.learner.stages import showing_stages
 from holdfast.loss.checks import require_option
 from holdfast.loss.term import Term

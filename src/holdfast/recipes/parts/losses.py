@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.learner.prototype import Frame
-from holdfast.loss import AntiCollapse, CodingRate, FocalCollapse, Rotations, SupCon, Uniformity
+from holdfast.loss import AntiCollapse, FocalCollapse, Rotations, SupCon, Uniformity
 from holdfast.loss.collapse import Space
 from holdfast.loss.term import Objective
 from holdfast.recipes.part import part
@@ -70,18 +70,6 @@ def anti_collapse(weight: Weight = 1.0, beta: float = 1.0) -> Objective:
     Source: Rypesc et al., AdaGauss, NeurIPS 2024
     """
     return weight * AntiCollapse(beta)
-
-
-@part("coding_rate")
-def coding_rate(weight: Weight = 0.1) -> Objective:
-    """Classes spread apart while each stays low in rank: the coding rate reduction.
-
-    Args:
-        weight: of the term.
-
-    Source: Yu et al., Learning diverse and discriminative representations, NeurIPS 2020
-    """
-    return weight * CodingRate()
 
 
 @part("rotations")
