@@ -170,12 +170,22 @@ def edited(
             seen = shown.gradients(raw), shown.moves(delta)
             for rule in observes:
                 rule.observe(*seen, step)
-        for rule in edits_update:
-            delta = rule.update(delta, step)
-        if edits_update:
-            for name, p in moving.items():  # what no rule edited keeps its bits
-                p.add_(delta[name] - (p - before[name]))
+        _update(edits_update, moving, before, delta, step)
     _settle(settles, moving, step)
+
+
+def _update(
+    rules: Sequence[Rule],
+    moving: Mapping[str, nn.Parameter],
+    before: Named,
+    delta: Named,
+    step: Step,
+) -> None:
+    """Let rules edit what the weights moved by."""
+    for rule in rules:
+        delta = rule.update(delta, step)
+    for name, p in moving.items() if rules else ():  # what no rule edited keeps its bits
+        p.add_(delta[name] - (p - before[name]))
 
 
 @torch.no_grad()
