@@ -71,9 +71,7 @@ class Reader:
     def read(self, source: Path | Listed, options: Learn, part: Side) -> LabelledImages:
         """The part of labelled data, listed or not, as the model takes it."""
         strict, levels = options.strict_data, self.blueprint.levels
-        listed = source
-        if not isinstance(listed, Listed):
-            listed = list_labelled(listed, strict=strict, part=part)
+        listed = list_labelled(source, strict=strict, part=part)
         require_fitting(listed, self.blueprint.shape, options.model)
         if self.spread is not None and part == "train":
             from holdfast.spread.learning import learn_spread
