@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.cli.engine import cluster_of
+from holdfast.cli.engine import cluster_of, refuse_training
 from holdfast.cli.fixed import FIXED, parameters_in, refuse_changes
 from holdfast.cli.options import Learn
 from holdfast.core.errors import ConfigError
@@ -71,9 +71,7 @@ class Reader:
     def read(self, source: Path | Listed, options: Learn, part: Side) -> LabelledImages:
         """The part of labelled data, listed or not, as the model takes it."""
         strict, levels = options.strict_data, self.blueprint.levels
-        listed = source
-        if not isinstance(listed, Listed):
-            listed = list_labelled(listed, strict=strict, part=part)
+        listed = list_labelled(source, strict=strict, part=part)
         require_fitting(listed, self.blueprint.shape, options.model)
         if self.spread is not None and part == "train":
             from holdfast.spread.learning import learn_spread
@@ -197,11 +195,7 @@ def _by_its_data(
     hints: list[str],
 ) -> tuple[Reader, LabelledImages]:
     """A model of whatever size its first images have; its network is trained."""
-    if options.engine == "ray":
-        raise ConfigError(
-            "--engine ray learns statistics of a frozen pretrained backbone, and a network would be "
-            "trained here: leave --engine out, or take --recipe frozen with a --backbone."
-        )
+    refuse_training(options)
     if options.link_backbone:
         raise ConfigError("--link-backbone needs a pretrained network: give --backbone.")
     data = listed.read(options.size or None, options.strict_data)
