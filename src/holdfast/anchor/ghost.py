@@ -30,7 +30,7 @@ class GhostNorm(Rule):
     Args:
         size: rows of a ghost, at least 2; 0 makes a part one ghost.
         by: ``part``, rows of the task and rows of a memory are in separate ghosts; ``batch``, they mix.
-        running: whose statistics evaluation has: ``all`` rows', the task's (``new``), the memory's (``old``).
+        running: whose rows running statistics are of: ``all``, the task's (``new``), a memory's (``old``).
 
     Raises:
         ConfigError: for a size of 1 or below 0, another way to cut, or ``running`` of parts that mix.
