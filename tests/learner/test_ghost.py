@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from checker import unchecked
 from holdfast.anchor import GhostNorm
 from holdfast.core.errors import ConfigError
 from holdfast.learner.ghost import ghost_norm, ghosted, ghosts
@@ -86,7 +87,7 @@ def test_a_ghost_of_one_value_is_refused():
 )
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ConfigError):
-        GhostNorm(**settings)
+        unchecked(GhostNorm.__init__)(GhostNorm(), **settings)
 
 
 def test_a_run_normalises_old_and_new_rows_apart():

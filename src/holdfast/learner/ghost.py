@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
 
@@ -75,8 +76,21 @@ def ghost_norm(
     return output[torch.cat(list(groups)).argsort()]
 
 
+def _uncounted(module: nn.Module, x: Tensor) -> Tensor:
+    """A batch norm's output by the statistics of x, which it does not note."""
+    assert isinstance(module, NORMS)
+    return functional.batch_norm(
+        x, None, None, module.weight, module.bias, training=True, eps=module.eps
+    )
+
+
 @contextmanager
-def ghosted(learner: nn.Module, size: int, part: Int[Tensor, " n"] | None = None) -> Iterator[None]:
+def ghosted(
+    learner: nn.Module,
+    size: int,
+    part: Int[Tensor, " n"] | None = None,
+    running: int | None = None,
+) -> Iterator[None]:
     """Inside, every batch norm of a network in training normalises by ghosts.
 
     Args:
@@ -115,7 +129,7 @@ def ghosting(
     part: Int[Tensor, " n"] | None,
     running: int | None = None,
 ) -> Callable[[Tensor], object]:
-    """A forward pass that is made inside `ghosted`."""
+    """A forward pass that is made inside `ghosted`; the arguments are its own."""
 
     def inside(x: Tensor) -> object:
         with ghosted(learner, size, part, running):
