@@ -80,7 +80,7 @@ def cross_entropy(logits, y, compete):
     return math.fsum(losses) / len(losses) if losses else 0.0
 
 
-def divergence(name, past, now):
+def divergence(name, past, now, a=0.5):
     """THEORY 7, from probabilities: a sum over the classes of one row."""
     p, q = softmax(past), softmax(now)
 
@@ -102,6 +102,11 @@ def divergence(name, past, now):
     if name == "balanced_kl":
         lead = 0.75 if entropy(p) < entropy(q) else 0.25 if entropy(p) > entropy(q) else 0.5
         return lead * kl(p, q) + (1 - lead) * kl(q, p)
+    if name == "jeffreys":
+        return math.fsum((x - y) * math.log(x / y) for x, y in zip(p, q, strict=True))
+    if name == "alpha":
+        total = math.fsum(x**a * y ** (1 - a) for x, y in zip(p, q, strict=True))
+        return (total - 1) / (a * (a - 1))
     raise KeyError(name)
 
 

@@ -33,9 +33,16 @@ from holdfast.learner import BACKBONES, Frame
 from holdfast.loss import (
     AntiCollapse,
     CodingRate,
+    ConditionalInformation,
     CrossEntropy,
+    EarlyLearning,
+    EvenSpectrum,
     FocalCollapse,
+    Mixup,
+    NestedDropout,
+    OrthogonalConvolutions,
     Rotations,
+    SelfTaught,
     SupCon,
     Term,
     Uniformity,
@@ -44,6 +51,7 @@ from holdfast.memory import ClassBalanced, Everything, NoMemory, Protocol, Reser
 from holdfast.readout import READOUTS, Head, SharedGaussian
 from holdfast.recipes import RECIPES, make
 from holdfast.recipes.method import Method
+from holdfast.stream.mixing import Mixing
 from holdfast.testing import (
     RECIPE_LAWS,
     check_backbone,
@@ -189,7 +197,9 @@ def test_an_optimiser_with_a_state_of_its_own_can_be_resumed():
         Quadratic(Curvature("fisher", "low_rank"), per_task=True), Quadratic(MemoryAware()),
         Quadratic(Unit()), FeatureFisher(), PseudoRehearsal(new=True), TranslatedRehearsal(),
         ProjectedDistillation("linear"), CycleDistillation(), AntiCollapse(), CodingRate(dim=16),
-        Rotations(),
+        Rotations(), SelfTaught(), EarlyLearning(), EvenSpectrum(), NestedDropout(0.5, "new"),
+        OrthogonalConvolutions(), Mixup("new", 0.1), ConditionalInformation(0.5),
+        LogitDistillation(on="mixed", mixing=Mixing(0.5, 0.25)),
     ],
     ids=named,
 )  # fmt: skip

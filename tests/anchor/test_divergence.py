@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import reference
-from holdfast.anchor import DIVERGENCES, balanced_kl, f_divergence, forward_kl, make_divergence
+from holdfast.anchor import (
+    DIVERGENCES,
+    alpha,
+    balanced_kl,
+    f_divergence,
+    forward_kl,
+    make_divergence,
+)
 from holdfast.core.errors import ConfigError
 
-CONSTANT = dict.fromkeys(DIVERGENCES, 1.0) | {"jensen_shannon": 0.25, "hellinger": 0.5}  # f''(1)
+CONSTANT = dict.fromkeys(DIVERGENCES, 1.0)  # f''(1)
+CONSTANT |= {"jensen_shannon": 0.25, "hellinger": 0.5, "jeffreys": 2.0}
 
 
 @pytest.fixture(params=DIVERGENCES)
@@ -86,6 +94,74 @@ def test_extreme_logits_give_finite_values_and_gradients(name, size):
 def test_half_precision_is_computed_in_float32(name):
     past, now = logits(0).bfloat16(), logits(1).bfloat16()
     assert_close(DIVERGENCES[name](past, now), DIVERGENCES[name](past.float(), now.float()))
+
+
+# the list of docs/theory.md, section 7: values for p* = (1/2, 1/2), p = (3/4, 1/4)
+
+ORACLES = {
+    "forward_kl": 0.14384,
+    "reverse_kl": 0.13081,
+    "jensen_shannon": 0.03382,
+    "hellinger": 0.06815,
+    "jeffreys": 0.27465,
+    "alpha": 0.13630,
+    "alpha:a=2": 0.16667,
+    "alpha:a=0": 0.13081,
+    "alpha:a=1": 0.14384,
+}
+
+
+@pytest.mark.parametrize("text", ORACLES)
+def test_the_list_of_divergences_has_its_values(text):
+    past = torch.zeros(1, 2, dtype=torch.float64)
+    now = torch.tensor([[0.75, 0.25]], dtype=torch.float64).log()
+    assert float(make_divergence(text)(past, now, False)) == pytest.approx(ORACLES[text], abs=6e-6)
+
+
+@pytest.mark.parametrize("a", [-1.0, -0.3, 0.2, 0.5, 0.8, 1.4, 2.0])
+def test_every_alpha_equals_its_twin_and_is_as_strong(a):
+    past, now = logits(0), logits(1)
+    by = make_divergence(f"alpha:a={a}")
+    twin = [reference.divergence("alpha", *rows, a) for rows in zip(past.tolist(), now.tolist())]
+    assert_close(
+        by(past, now, True), torch.tensor(twin, dtype=torch.float64), rtol=1e-9, atol=1e-12
+    )
+    assert_close(by(now, past, True), make_divergence(f"alpha:a={1 - a}")(past, now, True))
+    z, d = logits(2, spread=1.0), 1e-3 * logits(3, spread=1.0)
+    p = z.softmax(1)
+    form = (p * d**2).sum(1) - (p * d).sum(1) ** 2
+    assert_close(by(z, z + d, True) / form, torch.full_like(form[:], 0.5), rtol=1e-2, atol=0)
+    left, right = z.clone().requires_grad_(), now.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda u, v: by(u, v, False), (left, right))
+
+
+def test_alpha_joins_the_two_kl_divergences():
+    past, now = logits(0), logits(1)
+    for edge, name in ((0, "reverse_kl"), (1, "forward_kl")):
+        for a in (edge - 1e-7, edge + 1e-7):
+            value = make_divergence(f"alpha:a={a:.8f}")(past, now, False)
+            assert_close(value, DIVERGENCES[name](past, now), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("a", [-1.0, 0.01, 0.99, 2.0])
+def test_alpha_of_rows_far_apart_is_finite_in_single_precision(a):
+    past, now = torch.tensor([[300.0, 0.0]]), torch.tensor([[0.0, 300.0]]).requires_grad_()
+    value = make_divergence(f"alpha:a={a}")(past, now, False)
+    value.sum().backward()
+    assert bool(value.isfinite().all()) and bool(now.grad.isfinite().all())
+    if 0 < a < 1:
+        overlap = math.exp(-300 * a) + math.exp(-300 * (1 - a))
+        assert float(value.detach()) == pytest.approx((1 - overlap) / (a * (1 - a)), rel=1e-4)
+
+
+def test_a_padded_past_asks_for_a_above_0_and_a_stays_in_its_range():
+    padded, now = torch.tensor([[0.0, 0.0, -torch.inf]]), torch.tensor([[1.0, 0.0, 0.5]])
+    finite = lambda text: bool(make_divergence(text)(padded, now, False).isfinite())
+    assert finite("alpha:a=0.01") and finite("alpha:a=2")
+    assert not (finite("alpha:a=-0.5") or finite("alpha:a=0") or finite("jeffreys"))
+    for a in (-1.1, 2.5, math.nan):
+        with pytest.raises(ConfigError, match=r"must lie in \[-1, 2\]"):
+            alpha(now, now, a=a)
 
 
 # any f

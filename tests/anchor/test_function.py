@@ -7,6 +7,8 @@ import torch
 from torch.testing import assert_close
 
 import reference
+import reference_regularise as regularise
+from checker import unchecked
 from holdfast.anchor import (
     DIVERGENCES,
     IndirectAlignment,
@@ -29,7 +31,8 @@ from holdfast.stream.task import Task
 from holdfast.train.runner import Run
 from holdfast.train.setup import Setup
 
-CONSTANT = dict.fromkeys(DIVERGENCES, 1.0) | {"jensen_shannon": 0.25, "hellinger": 0.5}
+CONSTANT = dict.fromkeys(DIVERGENCES, 1.0)
+CONSTANT |= {"jensen_shannon": 0.25, "hellinger": 0.5, "jeffreys": 2.0}
 
 
 def output(seed, n=6, f=3, k=5, dtype=torch.float64):
@@ -395,3 +398,46 @@ def test_derpp_is_its_twin_on_a_step():
     assert objective(make("derpp", alpha=0.3, beta=0.6), at) == pytest.approx(twin, rel=1e-5)
     without = twin - 0.6 * reference.cross_entropy(logits, y[::-1], everyone)
     assert objective(make("der", alpha=0.3), at) == pytest.approx(without, rel=1e-5)
+
+
+# a temperature a row
+
+
+def test_rows_divided_by_their_deviation_equal_their_twin():
+    past, now = output(0).logits, output(1).logits
+    twin = regularise.mixed_distillation(past.tolist(), now.tolist())
+    assert float(distillation(past, now, "std")) == pytest.approx(twin)
+    term = LogitDistillation(T="std")
+    known = regularise.mixed_distillation(past[:, :3].tolist(), now[:, :3].tolist())
+    assert float(term(step_of(output(1), output(0)))) == pytest.approx(known, abs=1e-6)
+
+
+def test_a_deviation_leaves_scale_and_shift_of_either_network_out():
+    past, now = output(0).logits, output(1).logits
+    expected = distillation(past, now, "std")
+    assert_close(distillation(3 * past + 5, now, "std"), expected)
+    stretch = torch.tensor([[0.1], [7.0], [1.0], [2.0], [30.0], [0.5]]).double()
+    assert_close(distillation(past, stretch * now - stretch, "std"), expected)
+
+
+def test_a_deviation_is_stationary_at_the_past_and_finite_where_logits_are_equal():
+    past = output(0)
+    now = still(past)
+    value = LogitDistillation(T="std")(step_of(now, past))
+    (grad,) = torch.autograd.grad(value, now.logits)
+    assert float(value.detach()) == pytest.approx(0, abs=1e-9)
+    assert_close(grad, torch.zeros_like(grad), atol=1e-7, rtol=0)
+    flat = torch.zeros(2, 3).requires_grad_()
+    distillation(
+        torch.randn(2, 3, generator=torch.Generator().manual_seed(0)), flat, "std"
+    ).backward()
+    assert bool(flat.grad.isfinite().all())
+
+
+def test_two_classes_have_no_deviation_worth_the_name():
+    with pytest.raises(ConfigError, match=r"T=std needs 3 classes to compare, and here are 2"):
+        distillation(torch.zeros(1, 2), torch.zeros(1, 2), "std")
+    with pytest.raises(ConfigError, match='use support="old"'):
+        LogitDistillation(T="std", support="all_padded")
+    with pytest.raises(ConfigError, match="unknown temperature 'warm'"):
+        unchecked(LogitDistillation.__init__)(LogitDistillation(), T="warm")

@@ -15,6 +15,7 @@ from wired import close, rows, wire
 
 DIVERGENCES = {
     "forward_kl": 1.0, "reverse_kl": 1.0, "jensen_shannon": 0.25, "hellinger": 0.5, "balanced_kl": 1.0,
+    "jeffreys": 2.0, "alpha": 1.0,
 }  # fmt: skip
 HSD = {"now": 0.3, "past": 0.15, "prototype_now": 0.45, "prototype_past": 0.25}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import holdfast
+from clusters import two_nodes
 from holdfast.cli import main
 from holdfast.compare import Grid, run_grid
 from holdfast.compare.board import seen
-from holdfast.compare.engine_ray import require
+from holdfast.compare.cluster import require
+from holdfast.compare.engine_ray import SHARED
 from holdfast.compare.sweep import is_complete
 from holdfast.core.errors import ConfigError
 
@@ -72,16 +73,8 @@ def plugin(import_parts):
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """Two nodes of one core each, with the least that Ray takes."""
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("PYTHONPATH", str(Path(holdfast.__file__).parents[1]))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    yield cluster
-    cluster.shutdown()
+    """Two nodes of one core each."""
+    yield from two_nodes(monkeypatch)
 
 
 def grid(*recipes, **changes):
@@ -149,7 +142,7 @@ def test_two_nodes_share_a_grid_and_a_killed_process_loses_and_doubles_nothing(
 def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_soon(
     plugin, tmp_path, capfd, monkeypatch
 ):
-    monkeypatch.setattr("holdfast.compare.engine_ray.PATIENCE", 1.0)
+    monkeypatch.setattr("holdfast.compare.cluster.PATIENCE", 1.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -170,8 +163,8 @@ def test_a_node_that_does_not_see_the_folder_or_has_another_version_is_named(tmp
     (tmp_path / "token").touch()
     host, sees, version = seen(str(tmp_path / "token"))
     assert sees and not seen(str(tmp_path / "none"))[1]
-    require(host, sees, version, tmp_path)
+    require(host, sees, version, tmp_path, SHARED)
     with pytest.raises(ConfigError, match=f"the node {host} .* does not see .* storage that all"):
-        require(host, False, version, tmp_path)
+        require(host, False, version, tmp_path, SHARED)
     with pytest.raises(ConfigError, match=r"has holdfast 0\.0 and this machine"):
-        require(host, True, "0.0", tmp_path)
+        require(host, True, "0.0", tmp_path, SHARED)

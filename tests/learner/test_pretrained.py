@@ -16,6 +16,7 @@ from holdfast.core.settings import Network
 from holdfast.learner import Learner, Pretrained, make_backbone
 from holdfast.learner.preparation import Preparation
 from holdfast.learner.pretrained import digest
+from holdfast.learner.stages import stages_of
 
 transformers = pytest.importorskip("transformers")
 
@@ -89,6 +90,19 @@ def test_features_are_the_models_own_pooled_output(saved, kind):
     assert found.shape == (6, network.features) == (6, 16)
     assert_close(found, expected, atol=0.02, rtol=0)
     assert not found.requires_grad
+
+
+def test_its_blocks_are_its_stages(saved, kind):
+    folder, model = saved[kind]
+    network, x = make_backbone(str(folder), (3, 20, 20)), pictures() / 255
+    features, stages = stages_of(network, x)
+    assert torch.equal(features, network(x))
+    with torch.no_grad():
+        prepared = network.prepare(x)
+        states = model(pixel_values=prepared, output_hidden_states=True).hidden_states[1:]
+    assert len(stages) == len(states) == {"vit": 3, "resnet": 2}[kind]
+    for stage, state in zip(stages[:-1], states[:-1]):
+        assert_close(stage, state.mean(1) if state.ndim == 3 else state.mean((2, 3)))
 
 
 SIZES = {

@@ -1,6 +1,7 @@
 """Statistics as if rows or classes had never come, or were one: against those of the rows themselves."""
 
 import itertools
+import logging
 import math
 
 import pytest
@@ -210,3 +211,19 @@ def test_rounding_below_zero_is_set_to_zero_and_no_more():
         statistics.remove(noisy, y[mine])
     values = torch.linalg.eigvalsh(statistics.remove(noisy, y[mine], 1e-6).scatter.pooled())
     assert float(values.min()) > -1e-15 and float(values.max()) < 1e-6
+
+
+@pytest.mark.parametrize("structure", ["shared", "full", "diagonal"])
+def test_what_was_set_to_zero_is_logged(structure, caplog):
+    x, y = rows((3, 30), wide=8)
+    mine = y == 0
+    noisy = x[mine] + 1e-8 * (x[mine] - x[mine].mean(0)).sign()  # a little further out
+    with caplog.at_level(logging.DEBUG, "holdfast.statistics"):
+        of(structure, x[mine], y[mine], 1).remove(noisy, y[mine], 1e-6)
+    [line] = caplog.messages
+    mass = float(line.split("sum -")[1].split()[0])
+    assert 1e-9 < mass < 1e-6 and line.endswith("of the trace) set to 0")
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, "holdfast.statistics"):
+        of(structure, x, y, 2).remove(x[:1], y[:1])
+    assert all(float(m.split("sum -")[1].split()[0]) < 1e-10 for m in caplog.messages)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from holdfast.core.errors import ConfigError
+from holdfast.loss.sam import SharpnessAware
 from holdfast.recipes import make
 from holdfast.study import DESIGNS, build_study
 from holdfast.study.design import Arm, Effect, Match, Study, pair
@@ -93,7 +94,13 @@ def test_every_arm_of_every_study_can_be_made(name, size):
 
 @pytest.mark.parametrize(
     "text, arms",
-    [("ablation", 28), ("ablation:matched=no", 14), ("ablation:half=yes", 12), ("drift", 6)],
+    [
+        ("ablation", 28),
+        ("ablation:matched=no", 14),
+        ("ablation:half=yes", 12),
+        ("drift", 6),
+        ("drift:sam=0.1", 12),
+    ],
 )
 def test_studies_have_the_cells_that_are_named(text, arms):
     assert len(build_study(text, QUICK).arms) == arms
@@ -159,3 +166,23 @@ def test_a_matched_arm_takes_the_factor_between_the_lengths():
     assert rescaled(Arm("b"), lengths, {}) == Arm("b")
     with pytest.raises(ConfigError, match="the arm a has a gradient of length 0"):
         rescaled(arm, {"a": 0.0, "b": 1.0}, {"scale": 1.0})
+
+
+def test_the_arms_with_sam_differ_from_their_twins_in_it_alone():
+    study = build_study("drift:sam=0.1", QUICK)
+    arms = {arm.name: arm for arm in study.arms}
+    for name, arm in arms.items():
+        if name.endswith("SAM"):
+            plain = arms[name.removesuffix("SAM") + "SGD"]
+            assert arm.parameters == plain.parameters | {"add": "sam:rho=0.1"}
+            loss = make(arm.text).loss
+            assert isinstance(loss, SharpnessAware) and loss.rho == 0.1
+            assert not isinstance(make(plain.text).loss, SharpnessAware)
+    table = {name: 10 + 3 * name.endswith("SAM") for name in arms}
+    assert applied(study.effects[6], table) == pytest.approx(3)
+    assert all(applied(effect, table) == pytest.approx(0) for effect in study.effects[:6])
+    for name in table:
+        table[name] += 4 * ("running" in name and name.endswith("SAM"))
+    effects = {effect.name: effect for effect in study.effects}
+    assert applied(effects["SAM x running"], table) == pytest.approx(4)
+    assert applied(effects["SAM x mean"], table) == pytest.approx(0)

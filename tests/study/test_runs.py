@@ -154,3 +154,15 @@ def test_a_gradient_of_nothing_cannot_be_matched(tmp_path):
     study = Study("s", "?", arms, "past", [pair("none", "past")], ())
     with pytest.raises(ConfigError, match="the arm none has a gradient of length 0"):
         carry_out(study, TOY, tmp_path / "s")
+
+
+def test_sam_is_found_where_it_is_too_large_to_learn_with(tmp_path):
+    """A planted effect: steps uphill of length 30 leave nothing to learn; the arm's records say so."""
+    arms = [
+        Arm("plain", "fnc2_strict", {"decide": "prototype"}),
+        Arm("sam", "fnc2_strict", {"decide": "prototype", "add": "sam:rho=30"}),
+    ]
+    study = Study("flat", "?", arms, "plain", [pair("sam", "plain")], ("learned",))
+    carry_out(study, TOY, tmp_path / "s")
+    data = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert data["effects"][0]["verdict"] == "lower"

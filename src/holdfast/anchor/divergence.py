@@ -43,7 +43,7 @@ def forward_kl(
     >>> forward_kl(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.75, 0.25]]).log())  # 1/2 log 4/3
     tensor([0.1438])
     """
-    p, q = _logs(past), _logs(now)
+    p, q = log_softmax(past), log_softmax(now)
     return _mean(p, p - q)
 
 
@@ -72,10 +72,26 @@ def jensen_shannon(
 
     Source: Lin, *Divergence measures based on the Shannon entropy*, 1991
     """
-    p, q = _logs(past), _logs(now)
+    p, q = log_softmax(past), log_softmax(now)
     middle = torch.logaddexp(p, q) - constant(2.0, p).log()
     value = 0.5 * _mean(p, p - middle) + 0.5 * _mean(q, q - middle)
     return value / 0.25 if normalise else value
+
+
+def jeffreys(
+    past: Float[Tensor, "n k"], now: Float[Tensor, "n k"], normalise: bool = False
+) -> Float[Tensor, " n"]:
+    """KL(p* || p) + KL(p || p*) = sum_k (p*_k - p_k) log(p*_k / p_k): both directions at once.
+
+    Args:
+        past: (N, K) logits or log-probabilities.
+        now: (N, K) of the learner.
+        normalise: divides by f''(1) = 2.
+
+    Source: Jeffreys, 1946
+    """
+    value = forward_kl(past, now) + reverse_kl(past, now)
+    return value / 2 if normalise else value
 
 
 def balanced_kl(
@@ -104,7 +120,7 @@ def balanced_kl(
     if not 0.5 <= share <= 1:
         raise ConfigError(f"the share of balanced_kl must lie in [0.5, 1], not {share}.")
     with torch.no_grad():
-        p, q = _logs(past), _logs(now)
+        p, q = log_softmax(past), log_softmax(now)
         lead = torch.sign(_mean(p, p) - _mean(q, q))  # 1 where the past's entropy is lower
         s = 0.5 + (share - 0.5) * lead
     return s * forward_kl(past, now) + (1 - s) * reverse_kl(past, now)
@@ -142,7 +158,7 @@ class FDivergence:
                 f"a divergence with f''(1) = {self.curvature:g} cannot be normalised: give its "
                 "curvature, or use normalise=False."
             )
-        p, q = _logs(past), _logs(now)
+        p, q = log_softmax(past), log_softmax(now)
         u = torch.exp((p - q).clamp(-REACH, REACH))
         total = (q.exp() * (self.generator(u) - self.at_one - self.slope * (u - 1))).sum(1)
         return total / self.curvature if normalise else total
@@ -168,7 +184,7 @@ def _at_one(f: Callable[[Tensor], Tensor], curvature: float | None) -> tuple[flo
     return float(value.detach()), float(slope.detach()), curvature or 0.0
 
 
-def _logs(x: Tensor) -> Tensor:
+def log_softmax(x: Tensor) -> Tensor:
     """Log-probabilities of logits, in at least float32."""
     return torch.log_softmax(x.to(torch.promote_types(x.dtype, torch.float32)), 1)
 
@@ -179,7 +195,7 @@ def _mean(log_p: Tensor, values: Tensor) -> Tensor:
     return (p * values.masked_fill(p == 0, 0.0)).sum(1)
 
 
-for _divergence in (forward_kl, reverse_kl, jensen_shannon, balanced_kl):
+for _divergence in (forward_kl, reverse_kl, jensen_shannon, balanced_kl, jeffreys):
     DIVERGENCES.add(_divergence.__name__, _divergence)
 DIVERGENCES.add("hellinger", FDivergence(_squared_roots, curvature=0.5))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.core.errors import ConfigError
+from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.numerics import at_least_float32, in_float64, to_float
 from holdfast.core.output import outputs
 from holdfast.core.step import Part, Step
+from holdfast.learner.stages import showing_stages
 from holdfast.loss.checks import require_option, require_pair
 from holdfast.loss.term import Term
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Distance = Literal["square", "cosine"]
 Space = Literal["features", "embedding"]
+AnySpace = Literal["features", "embedding", "stages"]
 LEAST_SPREAD = 0.1  # of the mean squared length, below which features count as one point
 NARROW = 0.05  # of the kept spread of features, below which rows may be one scene
 NARROW_INPUTS = 0.2  # of the kept spread of inputs, below which they are
@@ -69,6 +72,40 @@ def feature_distillation(
     return ((now - past) ** 2).sum(1).mean() / s
 
 
+def stage_distillation(
+    now: Sequence[Float[Tensor, "n _"]],
+    past: Sequence[Float[Tensor, "n _"]],
+    distance: Distance = "square",
+    spreads: Sequence[float] | None = None,
+    rising: float = 0.0,
+) -> Float[Tensor, ""]:
+    """sum_l (l / L)^rising of the `feature_distillation` of stage l of L.
+
+    Args:
+        now: L tensors (N, f_l), the learner's stages.
+        past: those of the past network.
+        distance: ``square`` or ``cosine``.
+        spreads: s_l of other rows, in place of these rows' own.
+        rising: 0 counts all stages alike; the larger, the freer are the early ones.
+
+    Raises:
+        DataError: for another number of stages, or of another width.
+
+    Source: after Ye et al., ACL 2021, which takes a mean over all entries of all layers and one weight
+    """
+    if len(now) != len(past):
+        raise DataError(
+            f"the past network has {len(past)} stages and the learner {len(now)}: only networks of one "
+            "architecture can be held stage by stage."
+        )
+    values = (
+        ((stage + 1) / len(now)) ** rising
+        * feature_distillation(a, b, distance, None if spreads is None else spreads[stage])
+        for stage, (a, b) in enumerate(zip(now, past))
+    )
+    return torch.stack(list(values)).sum()
+
+
 def _one_minus_cosine(now: Tensor, past: Tensor) -> Float[Tensor, " n"]:
     """1 - cos(h_i, h*_i), whose gradient stays finite where h_i is 0; 0 where h*_i is."""
     length = past.norm(dim=1)
@@ -99,11 +136,12 @@ def _input_spread(rows: Rows) -> Float[Tensor, ""]:
 
 
 class FeatureDistillation(Term):
-    """`feature_distillation` of the current inputs' features, or embeddings.
+    """`feature_distillation` of the current inputs' features, embeddings, or stages of the backbone.
 
-    The spread is that of the earlier tasks' rows, measured when each task ended (their mean, weighted
-    by rows) and kept as two numbers: what a batch happens to hold, one row or frames of one scene, has
-    no say in it. Before any task was measured, as in a state of an older format, it is the batch's own.
+    Of stages it is the sum over all, `stage_distillation`. The spread, of each stage, is that of the
+    earlier tasks' rows, measured when each task ended (their mean, weighted by rows) and kept as two
+    numbers a space: what a batch happens to hold, one row or frames of one scene, has no say in it.
+    Before any task was measured, as in a state of an older format, it is the batch's own.
 
     A task whose rows are all alike, as inputs and to the network (a single row, frames of one scene:
     spreads below a fifth and a twentieth of the kept ones), says where the features stay at one point
@@ -112,63 +150,82 @@ class FeatureDistillation(Term):
 
     Args:
         distance: ``square`` or ``cosine``.
-        of: ``features`` or ``embedding``.
+        of: ``features``, ``embedding`` or ``stages``.
         on: the part it is asked of.
+        rising: of stages, as for `stage_distillation`.
 
     Raises:
-        ConfigError: for an unknown distance or space.
+        ConfigError: for an unknown distance or space, or rising below 0.
+
+    Source: as for the functions; stages: [V] read in code (QuantiDCE's trainer)
     """
 
     needs_past = True
     label = "features"
 
-    def __init__(self, distance: Distance = "square", of: Space = "features", on: str = "batch"):
+    def __init__(
+        self,
+        distance: Distance = "square",
+        of: AnySpace = "features",
+        on: str = "batch",
+        rising: float = 0.0,
+    ):
         super().__init__()
         require_option("distance", distance, get_args(Distance))
-        require_option("feature space", of, get_args(Space))
+        require_option("feature space", of, get_args(AnySpace))
         self.distance: Distance = distance
-        self.of, self.on = of, on
+        if not 0 <= rising < float("inf"):
+            raise ConfigError(f"rising must be a number from 0 on, not {rising}.")
+        self.of, self.on, self.rising = of, on, rising
         self.reads = (of,)
-        # rows measured; means over rows of the features' spread and square, and of the inputs' spread
+        # rows measured; means over rows of each space's spread and square, and of the inputs' spread
         self.moments = torch.zeros(4, dtype=torch.float64)
-        self._spread: float | None = None
+        self._spreads: list[float] | None = None
 
     @property
     def spread(self) -> float | None:
-        """The spread of the earlier tasks' rows; None before any was measured."""
-        return self._spread
+        """The spread of the earlier tasks' rows, of stages the last one's; None before any was measured."""
+        return None if self._spreads is None else self._spreads[-1]
 
-    def _keep(self, moments: Float[Tensor, " 4"]) -> None:
+    def _keep(self, moments: Float[Tensor, " m"]) -> None:
         self.moments = moments
-        self._spread = float(_spread(*moments[1:3])) if moments[0] else None
+        spaces = moments[1:-1].view(-1, 2)
+        self._spreads = [float(_spread(*space)) for space in spaces] if moments[0] else None
 
     def value(self, part: Part, step: Step) -> Tensor:
         """The mean over the part's rows."""
         now, past = getattr(part.out, self.of), getattr(part.past, self.of)
+        if self.of == "stages":
+            if now is None or past is None:
+                raise ConfigError("a network of this step shows no stages: call its show_stages().")
+            return stage_distillation(now, past, self.distance, self._spreads, self.rising)
         return feature_distillation(now, past, self.distance, self.spread)
 
     def begin(self, learner: Learner, task: Task) -> None:
         """Hold the backbone for a task whose rows are all alike."""
-        if self.spread is not None:
-            spread, _, inputs = self._measured(learner, task).tolist()
-            alike = inputs <= NARROW_INPUTS * float(self.moments[3])
-            self.holds_backbone = alike and spread <= NARROW * self.spread
+        if self._spreads is not None:
+            *spaces, inputs = self._measured(learner, task).tolist()
+            narrow = all(a <= NARROW * b for a, b in zip(spaces[::2], self._spreads, strict=True))
+            self.holds_backbone = narrow and inputs <= NARROW_INPUTS * float(self.moments[-1])
 
     def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
         """Measure the task's rows, as the past network of the next tasks will see them."""
         self.holds_backbone = False
         rows = self.moments[0] + len(task.train)
-        apart = self._measured(learner, task) - self.moments[1:]
-        means = self.moments[1:] + apart * (len(task.train) / rows)
+        measured = self._measured(learner, task)
+        before = self.moments[1:] if self.moments[0] else torch.zeros_like(measured)
+        means = before + (measured - before) * (len(task.train) / rows)
         self._keep(torch.cat([rows[None], means]))
 
-    def _measured(self, learner: Learner, task: Task) -> Float[Tensor, " 3"]:
+    def _measured(self, learner: Learner, task: Task) -> Float[Tensor, " m"]:
         """What `moments` are the means of, of a task's rows, in float64 on the CPU."""
-        h = getattr(outputs(learner, task.train), self.of)
-        spread, square = _moments(h)
-        return torch.stack(
-            [spread.cpu().double(), square.cpu().double(), _input_spread(task.train)]
-        )
+        if self.of == "stages":
+            with showing_stages(learner):
+                spaces = outputs(learner, task.train).stages or ()
+        else:
+            spaces = (getattr(outputs(learner, task.train), self.of),)
+        values = [value.cpu().double() for h in spaces for value in _moments(h)]
+        return torch.stack([*values, _input_spread(task.train)])
 
     def get_extra_state(self) -> dict[str, Any]:
         """The moments measured, and whether the task that is being learned holds the backbone."""

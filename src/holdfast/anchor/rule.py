@@ -31,13 +31,28 @@ class Rule(nn.Module):
     Attributes:
         reads: what of the learner it depends on, as for a `Term`.
         asks: what of the learner a term must teach, so that the rule means something.
+        needs_split: whether `split` is called: a step then takes two backward passes.
     """
 
     reads: tuple[str, ...] = ("weights",)
     asks: tuple[str, ...] = ()
+    needs_split: bool = False
 
     def begin(self, learner: Learner, task: Task) -> None:
         """Prepare for a task; called before its first step."""
+
+    def split(self, task: Named, anchors: Named, step: Step) -> tuple[Named, Named]:
+        """What stands for the two gradients, whose sum comes before every `gradient`.
+
+        Both have the same names, of the learner's weights alone; where a loss does not reach, as the
+        anchors do nowhere in the first task, its gradient is 0. Nothing is changed in place.
+
+        Args:
+            task: of the task's loss.
+            anchors: of what the anchors add to it.
+            step: the step.
+        """
+        return task, anchors
 
     def gradient(self, gradient: Named, step: Step) -> Named:
         """What the optimiser is given, from the gradients by parameter name."""
@@ -110,21 +125,34 @@ class WeightAligning(Rule):
 
 
 @contextmanager
-def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[None]:
+def edited(
+    rules: Sequence[Rule],
+    learner: nn.Module,
+    step: Step,
+    apart: tuple[Named, Named] | None = None,
+) -> Iterator[None]:
     """Run an optimiser step inside, with the rules applied before it and after it.
 
     Weights and gradients are copied only where a rule looks at a step or edits it.
+
+    Args:
+        rules: in their order.
+        learner: whose weights have their gradients.
+        step: the step.
+        apart: the gradients of the task's loss and of the anchors, of which those are the sums.
     """
     edits_gradient, observes, edits_update, settles = (
         [rule for rule in rules if _overrides(rule, hook)]
         for hook in ("gradient", "observe", "update", "settle")
     )
-    if not (edits_gradient or observes or edits_update or settles):
+    if not (edits_gradient or observes or edits_update or settles or apart):
         yield
         return
     moving = {n: p for n, p in learner.named_parameters() if p.grad is not None}
     gradient = {name: p.grad for name, p in moving.items() if p.grad is not None}
     raw = {name: g.detach().clone() for name, g in gradient.items()} if observes else {}
+    if apart is not None:
+        gradient = _joined(rules, *apart, step)
     for rule in edits_gradient:
         gradient = rule.gradient(gradient, step)
     for name, p in moving.items():
@@ -142,12 +170,31 @@ def edited(rules: Sequence[Rule], learner: nn.Module, step: Step) -> Iterator[No
             seen = shown.gradients(raw), shown.moves(delta)
             for rule in observes:
                 rule.observe(*seen, step)
-        for rule in edits_update:
-            delta = rule.update(delta, step)
-        if edits_update:
-            for name, p in moving.items():  # what no rule edited keeps its bits
-                p.add_(delta[name] - (p - before[name]))
+        _update(edits_update, moving, before, delta, step)
     _settle(settles, moving, step)
+
+
+def _update(
+    rules: Sequence[Rule],
+    moving: Mapping[str, nn.Parameter],
+    before: Named,
+    delta: Named,
+    step: Step,
+) -> None:
+    """Let rules edit what the weights moved by."""
+    for rule in rules:
+        delta = rule.update(delta, step)
+    for name, p in moving.items() if rules else ():  # what no rule edited keeps its bits
+        p.add_(delta[name] - (p - before[name]))
+
+
+@torch.no_grad()
+def _joined(rules: Sequence[Rule], task: Named, anchors: Named, step: Step) -> Named:
+    """The sum of the two gradients, after every rule that wants them apart."""
+    for rule in rules:
+        if rule.needs_split:
+            task, anchors = rule.split(task, anchors, step)
+    return {name: g + anchors[name] for name, g in task.items()}
 
 
 def _settle(rules: Sequence[Rule], moving: Mapping[str, nn.Parameter], step: Step) -> None:

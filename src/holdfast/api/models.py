@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from holdfast.api.answers import Answer, answer_of, batches_of
 from holdfast.api.sources import labelled_source, unlabelled_source
+from holdfast.cli.asking_options import Predict
 from holdfast.cli.class_options import Remove, Rename
-from holdfast.cli.inputs import Batch, batches, cut
-from holdfast.cli.options import Predict
+from holdfast.cli.forget import Forget, forget_in
 from holdfast.cli.predict import answers
 from holdfast.cli.remove import unlearn
 from holdfast.cli.rename import rename_in
@@ -18,29 +19,6 @@ from holdfast.release.measured import Measured, measure
 from holdfast.serve.predictor import Predictor, require_share
 from holdfast.store.model import ModelFolder
 from holdfast.train.blueprint import Blueprint
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one input.
-
-    Attributes:
-        name: of the file, or the place of the input among those given.
-        label: its class; empty for an input that could not be read.
-        probability: of that class.
-        unknown: whether it is of no class the model knows; None where the readout cannot tell.
-        top: the likeliest classes with their probabilities, as many as were asked for.
-        inside: the classes of its conformal set, where one was asked for.
-        error: why it could not be read.
-    """
-
-    name: str
-    label: str = ""
-    probability: float = float("nan")
-    unknown: bool | None = None
-    top: list[tuple[str, float]] = field(default_factory=list)
-    inside: list[str] | None = None
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,9 +95,9 @@ class Model:
         """The same, batch by batch as they are read; arguments and errors are those of `predict`."""
         require_share(false_alarms)
         asked = Predict(self.path, (), top=top_k, false_alarms=false_alarms, sets=sets)
-        for batch in _batches(inputs):
+        for batch in batches_of(inputs):
             rows = answers(self._predictor, batch, asked, self.version)
-            yield from map(_answer, rows)
+            yield from map(answer_of, rows)
             yield from (Answer(name, error=why) for name, why in batch.skipped)
 
     def evaluate(self, data: Any) -> Evaluation:
@@ -162,6 +140,38 @@ class Model:
         listed = None if data is None or path else unlabelled_source(data)
         asked = Remove(self.path, name, path, readout_only, purge, device=self._asked[1])
         paper = unlearn(asked, listed)
+        self._load()
+        return paper
+
+    def forget(
+        self,
+        data: Any,
+        name: str | None = None,
+        readout_only: bool = False,
+        choose_anew: bool = False,
+        purge: bool = False,
+    ) -> Mapping[str, Any]:
+        """Publish a version that never learned some images, and take it: ``holdfast forget``.
+
+        Args:
+            data: the images with their classes, as for `learn`; with a name, images of that class alone.
+            name: of the class.
+            readout_only: take them out of the readout although weights were trained on their classes.
+            choose_anew: choose the rule or strength that was chosen with them anew.
+            purge: delete the versions that may hold them.
+
+        Returns:
+            The certificate.
+
+        Raises:
+            ConfigError: for weights that remember them, or a class that would keep fewer than two.
+            DataError: for images that were not learned.
+        """
+        path = Path(data) if isinstance(data, (str, Path)) else None
+        source = labelled_source if name is None else unlabelled_source
+        listed = None if path else source(data)
+        asked = Forget(self.path, path or Path(), name, readout_only, choose_anew, purge)
+        paper = forget_in(replace(asked, device=self._asked[1]), listed)
         self._load()
         return paper
 
@@ -210,22 +220,3 @@ def load(
         ConfigError: for a readout or a device that is not there.
     """
     return Model(model, version, readout, device)
-
-
-def _batches(inputs: Any) -> Iterator[Batch]:
-    """Of paths, or of what is in memory."""
-    if isinstance(inputs, (str, Path)):
-        return batches([Path(inputs)])
-    if isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], (str, Path)):
-        return batches([Path(path) for path in inputs])
-    return cut(unlabelled_source(inputs))
-
-
-def _answer(row: Mapping[str, Any]) -> Answer:
-    """A row of the command."""
-    if "error" in row:
-        return Answer(str(row["image"]), error=row["error"])
-    top = [(entry["class"], entry["probability"]) for entry in row.get("top", ())]
-    return Answer(
-        str(row["image"]), row["class"], row["probability"], row["unknown"], top, row.get("set")
-    )

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.cli.left_out import skipped as skipped_files
-from holdfast.cli.options import StreamOptions
+from holdfast.cli.stream_options import StreamOptions
 from holdfast.cli.terminal import shown
+from holdfast.compare.arrival import cut_source
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import coerce
 from holdfast.recipes.presets import Preset, find_preset
@@ -18,7 +19,6 @@ from holdfast.stream import (
     PixelStore,
     Source,
     Stream,
-    make_stream,
     open_source,
     peek_shape,
     validation,
@@ -65,8 +65,9 @@ def open_data(options: StreamOptions, store: PixelStore) -> Source:
 def cut(data: Source, options: StreamOptions, preset: Preset) -> Stream:
     """Cut the data into tasks (ConfigError)."""
     cuts = _cuts(options.classes_per_task)
-    tasks, cuts = preset.cuts(len(data.names), options.tasks, cuts, options.scenario)
-    return make_stream(data, options.scenario, tasks, cuts, options.order_seed)
+    return cut_source(
+        data, preset, options.scenario, options.tasks, cuts, options.order_seed, options.domains
+    )
 
 
 def _cuts(text: str) -> tuple[int, ...] | None:

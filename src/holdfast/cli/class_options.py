@@ -210,6 +210,7 @@ class Export:
     """Write a model in a form that runs without holdfast: pixels in, scores of the classes out.
 
     ONNX also gives probabilities and how strange an input is; beside it, FILE.json says how to use it.
+    FILE.md is its model card, for README.md on the Hugging Face hub.
 
     Args:
         model: folder of the model.
@@ -221,6 +222,7 @@ class Export:
         data: labelled images, as for learn, to measure the file on. With int8, every fifth of them
             sets the ranges of the 8 bits, and the rest compare it with the float32 file.
         false_alarms: share of images of known classes that may be called unknown.
+        license: for the card, as the hub names it, such as apache-2.0; without it none is claimed.
         json: a JSON object instead of sentences.
     """
 
@@ -232,4 +234,5 @@ class Export:
     int8: bool = False
     data: File = None
     false_alarms: float = 0.05
+    license: Text = None
     json: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -94,10 +95,10 @@ def pairs_of(texts: tuple[str, ...]) -> list[tuple[str, str]]:
     Raises:
         ConfigError: for a text that is no pair.
 
-    >>> pairs_of(("lwf:finetune",))
-    [('lwf', 'finetune')]
+    >>> pairs_of(("lwf:finetune", "lwf + elr:weight=3:lwf"))  # a setting is no other method
+    [('lwf', 'finetune'), ('lwf + elr:weight=3', 'lwf')]
     """
-    pairs = [tuple(part.strip() for part in text.split(":")) for text in texts]
+    pairs = [tuple(side.strip() for side in re.split(r":(?!\w+=)", text)) for text in texts]
     for text, pair in zip(texts, pairs):
         if len(pair) != 2 or not all(pair):
             raise ConfigError(f"--contrast {text} is no pair: write for example lwf:finetune.")

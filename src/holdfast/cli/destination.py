@@ -17,7 +17,7 @@ from holdfast.cli.answers import (
     TableAnswers,
     Writer,
 )
-from holdfast.cli.options import Predict
+from holdfast.cli.asking_options import Predict
 from holdfast.cli.output_file import refuse_taken
 from holdfast.cli.terminal import Terminal
 from holdfast.core.errors import ConfigError

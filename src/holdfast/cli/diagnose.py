@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.cli.arriving import cut, open_data
-from holdfast.cli.options import File, Positional, StreamOptions
+from holdfast.cli.options import File, Positional
 from holdfast.cli.reading import read
+from holdfast.cli.stream_options import StreamOptions
 from holdfast.cli.terminal import Terminal, shown
 from holdfast.core.errors import ConfigError, StoreError
 from holdfast.core.text import json_text

@@ -35,9 +35,10 @@ holdfast: teach a network new classes from the new data alone, and see what it k
   holdfast evaluate MODEL --data SOURCE   accuracy by class
   holdfast inspect | history | rollback | export | serve MODEL
   holdfast remove MODEL CLASS             a class as if it had never been learned
+  holdfast forget MODEL --data SOURCE     images of its classes, as if they had never been learned
   holdfast rename | merge | split | diff | prune | import MODEL    classes and versions as data
 
-  holdfast recipes | readouts | sources | views | backbones | memories | schedules
+  holdfast recipes | parts | readouts | sources | views | backbones | memories | schedules
            | divergences | curvatures | logs | studies     what there is, a line each
 
   --json              one object on standard output; predict writes one a line
@@ -63,6 +64,7 @@ COMMANDS = {  # imported when they are asked for
     "rollback": "holdfast.cli.versions:rollback_command",
     "export": "holdfast.cli.export:export_command",
     "remove": "holdfast.cli.remove:remove_command",
+    "forget": "holdfast.cli.forget:forget_command",
     "rename": "holdfast.cli.rename:rename_command",
     "merge": "holdfast.cli.merge:merge_command",
     "split": "holdfast.cli.merge:split_command",

@@ -12,9 +12,11 @@ from rich.table import Table
 
 from holdfast.cli.class_options import Export
 from holdfast.cli.operate import say
-from holdfast.cli.output_file import refuse_taken
+from holdfast.cli.output_file import refuse_taken, write_file
 from holdfast.cli.reading import read
 from holdfast.core.errors import ConfigError
+from holdfast.release.export_card import card_of_export
+from holdfast.report.card import card_text
 from holdfast.serve.export import to_torch
 from holdfast.serve.predictor import Predictor
 from holdfast.store.manifest import Manifest
@@ -26,7 +28,7 @@ ENDINGS = {"onnx": ".onnx", "torch": ".pt2"}
 
 
 def export_command(arguments: list[str], console: Console) -> int:
-    """Write the file, and say how far its outputs are from the model's own."""
+    """Write the file and its card, and say how far its outputs are from the model's own."""
     options = read(Export, arguments, "holdfast export")
     if options.to == "torch" and (options.int8 or options.data):
         raise ConfigError("--int8 and --data are for ONNX: use --to onnx.")
@@ -34,7 +36,9 @@ def export_command(arguments: list[str], console: Console) -> int:
     ending = "-int8.onnx" if options.int8 else ENDINGS[options.to]
     name = f"{options.model.resolve().name}-{manifest.version:04d}{ending}"
     out = options.out or options.model.parent / name
+    card = out.with_name(f"{out.name}.md")
     refuse_taken(out, options.overwrite)
+    refuse_taken(card, options.overwrite)
     shape = tuple(manifest.input["shape"])
     data: dict[str, Any] = {
         "file": str(out), "format": options.to, "version": manifest.version,
@@ -47,8 +51,11 @@ def export_command(arguments: list[str], console: Console) -> int:
     else:
         data |= _onnx(core, manifest, out, options)
         text = _described(manifest, data["difference"], data["int8_layers"])
-    data["bytes"] = out.stat().st_size
-    say(data, [f"{out}: {data['bytes'] / 1024:,.0f} KiB, {text}"], options.json, console)
+    data |= {"bytes": out.stat().st_size, "card": str(card)}
+    words = card_text(card_of_export(manifest, out, data, options.license))
+    write_file(card, lambda to: to.write_text(words, "utf-8"))
+    line = f"{out}: {data['bytes'] / 1024:,.0f} KiB, {text}"
+    say(data, [line, f"{card}: its card; on the hub, README.md"], options.json, console)
     if not options.json and options.to == "onnx":
         _show(data, options, console)
     return 0

@@ -10,7 +10,7 @@ from holdfast.cli.options import Learn
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import arguments as settings_in
 from holdfast.core.settings import flag
-from holdfast.recipes.catalogue import RECIPES, resolve
+from holdfast.recipes.catalogue import resolve
 from holdfast.store.model import ModelFolder
 from holdfast.train.blueprint import Blueprint
 
@@ -84,5 +84,5 @@ def parameters_in(recipe: str, text: str | None) -> dict[str, Any]:
         return {}
     if "=" not in text.split(",")[0]:
         raise ConfigError(f"--parameters takes name=value,name=value, not '{text}'.")
-    entry, _ = RECIPES.find(recipe)
+    entry, _ = resolve(recipe)
     return settings_in(entry.value, text, f"recipe {entry.name}")

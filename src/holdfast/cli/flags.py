@@ -10,10 +10,12 @@ from typing import Annotated, Any, get_type_hints
 import docstring_parser
 import tyro
 
-from holdfast.cli.options import RunOptions, StreamOptions
+from holdfast.cli.options import RunOptions
 from holdfast.cli.reading import read
+from holdfast.cli.stream_options import StreamOptions
 from holdfast.recipes.catalogue import Recipe
 from holdfast.recipes.method import Method
+from holdfast.recipes.part import HELP, PARAMETER
 from holdfast.recipes.presets import Preset
 from holdfast.train.setup import FIELDS, Setup
 
@@ -93,7 +95,7 @@ def names_in(arguments: Sequence[str]) -> set[str]:
 def recipe_flags(recipe: Callable[..., Method]) -> type:
     """A dataclass with one field a parameter of a recipe, and its docstring as help."""
     documented = docstring_parser.parse(inspect.getdoc(recipe) or "").params
-    meaning = {
+    meaning = {PARAMETER: HELP} | {
         p.arg_name: " ".join((p.description or "").replace("``", "").split()) for p in documented
     }
     hints = get_type_hints(recipe)

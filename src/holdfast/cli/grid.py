@@ -54,6 +54,7 @@ class GridOptions:
         preset: where settings come from: quick, desk, paper, a protocol of the field such as
             cifar100-10x10, or auto by the inputs' size.
         tasks: how many; 0 takes the preset's.
+        domains: ways in which the streams are seen, each a task, as in holdfast run: rotated:0,30,60.
         per_class: training images used of each class; 0 is all. By default the preset's.
         test_per_class: test images used of each class; 0 is all. By default the preset's.
         validation: share of the training images to measure on in place of the test set.
@@ -80,6 +81,7 @@ class GridOptions:
     tuned: Files = ()
     preset: PresetName = "auto"
     tasks: int = 0
+    domains: str = ""
     per_class: Number = None
     test_per_class: Number = None
     validation: float = 0.0
@@ -101,6 +103,7 @@ def grid_command(arguments: list[str], console: Console) -> int:
         listed(options.recipes), listed(options.streams), options.seeds, options.orders,
         options.pairs, settings_of(options.set), tuned, options.preset, options.tasks,
         options.per_class, options.test_per_class, options.validation, diagnose=options.diagnose,
+        domains=options.domains,
     )  # fmt: skip
     with Shown(console, options.quiet) as watch:
         try:

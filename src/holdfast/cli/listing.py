@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,11 @@ from rich.text import Text
 
 from holdfast.core.registry import REGISTRIES, Entry
 from holdfast.core.text import json_text, printable
+
+HINTS = {
+    "recipes": "Their parameters: holdfast run RECIPE --help. ",
+    "parts": "Give them to any recipe: holdfast run RECIPE --add part:setting=value+part. ",
+}
 
 
 def list_parts(
@@ -35,12 +40,9 @@ def list_parts(
     with warnings.catch_warnings(record=True) as problems:
         warnings.simplefilter("always")
         entries = REGISTRIES[plural].entries() if known is None else known
+    shown = plural == "parts"  # whose settings no command's help shows
     if as_json:
-        parts = [
-            {"name": e.name, "about": _about(e).plain, "builtin": e.builtin, "origin": e.origin}
-            for e in entries
-        ]
-        print(json_text({plural: parts}, indent=2))  # noqa: T201
+        print(json_text({plural: [_data(entry, shown) for entry in entries]}, indent=2))  # noqa: T201
         for problem in problems:
             print(f"warning: {printable(problem.message)}", file=sys.stderr)  # noqa: T201
         return 0
@@ -50,13 +52,12 @@ def list_parts(
     table.add_column(style="dim", no_wrap=True)
     for entry in entries:
         origin = "" if entry.builtin else entry.origin
-        table.add_row(Text(entry.name), _about(entry), Text(origin))
+        table.add_row(Text(entry.name), _about(entry, shown), Text(origin))
     console.print(table)
     for problem in problems:
         console.print(f"warning: {problem.message}", style="yellow", markup=False)
-    hints = {"recipes": "Their parameters: holdfast run RECIPE --help. "}
     console.print(
-        f"{hints.get(plural, '')}Your own: --import MODULE, or package.module:name in place of a name.",
+        f"{HINTS.get(plural, '')}Your own: --import MODULE, or package.module:name in place of a name.",
         style="dim",
         markup=False,
     )
@@ -71,8 +72,14 @@ def _changed(value: Any) -> str:
     return ", ".join(changed) or ", ".join(f"{name}={v}" for name, v in settings.items())
 
 
-def _about(entry: Entry) -> Text:
-    """The first line of the docstring, and the source it names."""
+def _data(entry: Entry[Any], settings: bool) -> dict[str, Any]:
+    """What is said of a part, as JSON data."""
+    about = _about(entry, settings).plain
+    return {"name": entry.name, "about": about, "builtin": entry.builtin, "origin": entry.origin}
+
+
+def _about(entry: Entry[Any], settings: bool) -> Text:
+    """The first line of the docstring, the source it names, and perhaps the settings."""
     value = entry.value
     if is_dataclass(value) and not isinstance(value, type):
         return Text(_changed(value))
@@ -85,4 +92,17 @@ def _about(entry: Entry) -> Text:
         lines.append(f" With {', '.join((*map(str, value.args), *named))}.")
     if source:
         lines.append(f"\n{source}", style="dim")
+    if settings and inspect.signature(value).parameters:
+        lines.append(f"\n{settings_of(value)}", style="dim")
     return lines
+
+
+def settings_of(function: Callable[..., Any]) -> str:
+    """The settings of a part with their defaults, as they are written after its name.
+
+    >>> def mine(weight: float = 1.0, T: int = 2): ...
+    >>> settings_of(mine)
+    'weight=1.0:T=2'
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return ":".join(f"{p.name}={'' if p.default is p.empty else p.default}" for p in parameters)

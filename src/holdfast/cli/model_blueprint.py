@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from holdfast.cli.engine import cluster_of
 from holdfast.cli.fixed import FIXED, parameters_in, refuse_changes
 from holdfast.cli.options import Learn
 from holdfast.core.errors import ConfigError
@@ -26,6 +28,10 @@ from holdfast.stream.labelled import list_labelled
 from holdfast.stream.listed import LabelledImages, Listed
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
+from holdfast.train.succession import take_over
+
+if TYPE_CHECKING:
+    from holdfast.spread.over_ray import Spread
 
 TRAINING = ("epochs", "first_epochs", "batch", "lr")  # 0 where they were not given
 PHOTOGRAPHS = 64  # pixels of the shorter side from which on images are taken for photographs
@@ -45,6 +51,7 @@ class Reader:
         base: the version that the learner was loaded from; None for a new model.
         cache: of features; None reads pixels.
         progress: called with the images done and all images.
+        spread: the cluster that reads images to be learned; None reads them here.
     """
 
     blueprint: Blueprint
@@ -52,6 +59,7 @@ class Reader:
     base: Manifest | None = None
     cache: FeatureCache | None = None
     progress: Callable[[int, int], object] | None = None
+    spread: Spread | None = None
 
     @classmethod
     def of(
@@ -67,6 +75,10 @@ class Reader:
         if not isinstance(listed, Listed):
             listed = list_labelled(listed, strict=strict, part=part)
         require_fitting(listed, self.blueprint.shape, options.model)
+        if self.spread is not None and part == "train":
+            from holdfast.spread.learning import learn_spread
+
+            return learn_spread(listed, self.core, self.spread, strict, levels, self.progress)
         if listed.vectors is not None:
             return listed.read()
         learner = None if self.core is None else self.core.learner
@@ -95,14 +107,9 @@ def asked_model(
         DataError: for images that cannot be read.
     """
     hints: list[str] = []
-    listed = list_labelled(
-        source or options.data,
-        options.per_class or None,
-        0,
-        options.strict_data,
-        "train",
-        options.labels,
-    )
+    source, per_class = source or options.data, options.per_class or None
+    spread = cluster_of(options)
+    listed = list_labelled(source, per_class, 0, options.strict_data, "train", options.labels)
     if folder.exists:
         reader = _extended(Blueprint.from_data(folder.manifest().blueprint), folder, options)
     else:
@@ -112,10 +119,9 @@ def asked_model(
         make_blueprint = lambda shape: Blueprint.of(
             recipe, shape, options.preset, parameters_in(recipe, options.parameters), **asked
         )
-        shape = _shape(listed, backbone, options)
+        elder = None if options.past is None else elder_of(options, listed)
+        shape = _shape(listed, backbone, options) if elder is None else elder.learner.shape
         if shape is None:
-            if options.link_backbone:
-                raise ConfigError("--link-backbone needs a pretrained network: give --backbone.")
             return _by_its_data(make_blueprint, options, listed, hints)
         blueprint = make_blueprint(shape)
         core = blueprint.build(options.device)
@@ -123,7 +129,9 @@ def asked_model(
             linked = link_name(str(backbone), core.learner.backbone)
             blueprint = replace(blueprint, linked=linked)
         reader = Reader.of(blueprint, core, None, options.cache or folder.features)
-    data = replace(reader, progress=progress).read(listed, options, "train")
+        if elder is not None:
+            return handed_over(replace(reader, progress=progress), elder, listed, options)
+    data = replace(reader, progress=progress, spread=spread).read(listed, options, "train")
     levels = reader.blueprint.levels or data.levels
     return replace(reader, blueprint=replace(reader.blueprint, levels=levels)), data
 
@@ -140,13 +148,62 @@ def _shape(listed: Listed, backbone: str | None, options: Learn) -> tuple[int, .
     return (3, side, side) if side else None
 
 
+def elder_of(options: Learn, listed: Listed) -> Continual:
+    """The model that a new one takes over from, with ``--past``.
+
+    Args:
+        options: of the command.
+        listed: what is to be learned.
+
+    Raises:
+        ConfigError: for a model of vectors where images are to be learned, or another --size.
+        StoreError: if there is no model, or it is damaged.
+    """
+    assert options.past is not None
+    core, _ = ModelFolder(options.past).load(device=options.device)
+    if options.size not in (0, core.learner.shape[-1]):
+        raise ConfigError(
+            f"{options.past} takes inputs of size {core.learner.shape[-1]}, and its heir the same: leave "
+            f"--size {options.size} out."
+        )
+    require_fitting(listed, core.learner.shape, options.past)
+    return core
+
+
+def handed_over(
+    reader: Reader, elder: Continual, listed: Listed, options: Learn
+) -> tuple[Reader, LabelledImages]:
+    """A new model that goes on where another stands, and the images as it takes them.
+
+    Args:
+        reader: of the new model.
+        elder: the other one.
+        listed: what is to be learned.
+        options: of the command.
+    """
+    assert options.past is not None
+    assert reader.core is not None
+    levels = Blueprint.from_data(ModelFolder(options.past).manifest().blueprint).levels
+    reader = replace(reader, blueprint=replace(reader.blueprint, levels=levels))
+    data = reader.read(listed, options, "train")
+    take_over(reader.core, elder, data.x)
+    return reader, data
+
+
 def _by_its_data(
     make_blueprint: Callable[[tuple[int, ...]], Blueprint],
     options: Learn,
     listed: Listed,
     hints: list[str],
 ) -> tuple[Reader, LabelledImages]:
-    """A model of whatever size its first images have."""
+    """A model of whatever size its first images have; its network is trained."""
+    if options.engine == "ray":
+        raise ConfigError(
+            "--engine ray learns statistics of a frozen pretrained backbone, and a network would be "
+            "trained here: leave --engine out, or take --recipe frozen with a --backbone."
+        )
+    if options.link_backbone:
+        raise ConfigError("--link-backbone needs a pretrained network: give --backbone.")
     data = listed.read(options.size or None, options.strict_data)
     blueprint = replace(make_blueprint(tuple(data.x.shape[1:])), levels=data.levels)
     return Reader(blueprint), replace(data, notes=[*data.notes, *hints])
@@ -154,6 +211,8 @@ def _by_its_data(
 
 def _usual(options: Learn, listed: Listed) -> tuple[str, str | None, list[str]]:
     """Recipe and backbone where they were not named, and what else would be better."""
+    if options.past is not None:
+        return options.recipe or "ofa", options.backbone, []
     scratch, trained = usual_recipe((3, 1, 1)), asks_training(options)
     if listed.vectors is not None:
         shape = tuple(listed.vectors.shape[1:])
@@ -183,6 +242,8 @@ def native_size(backbone: str) -> int:
 
 def _extended(former: Blueprint, folder: ModelFolder, options: Learn) -> Reader:
     """The model's own blueprint, with the training that was asked for."""
+    if options.past is not None:
+        raise ConfigError(f"--past is for a new model, and {folder.path} is one already.")
     if options.size not in (0, former.shape[-1]):
         kind = "images of size" if len(former.shape) == 3 else "vectors of"
         raise ConfigError(f"{folder.path} takes {kind} {former.shape[-1]}, not {options.size}.")

@@ -26,40 +26,6 @@ Kept = Annotated[
 
 
 @dataclass(frozen=True)
-class StreamOptions:
-    """What arrives, and in which order.
-
-    Args:
-        stream: see holdfast sources; or any image dataset of the Hugging Face hub as owner/name.
-        data: local data in place of the hub: parquet files, or a folder with one folder a class,
-            perhaps below train/ and test/.
-        scenario: new classes (class), the same classes with permuted or rotated inputs, or new
-            images of the same classes (instance).
-        tasks: how many; 0 takes the preset's, at most one a class.
-        classes_per_task: uneven cuts such as 4,2,2,2, in place of tasks.
-        order_seed: shuffles the classes; without it they come in their own order.
-        per_class: training images used of each class; 0 is all.
-        test_per_class: test images used of each class; 0 is all.
-        strict_data: refuse data in which a file cannot be read, instead of leaving it out.
-        size: side to which images are scaled; 0 keeps theirs.
-        validation: share of the training images to measure on in place of the test set, for
-            choosing parameters.
-    """
-
-    stream: str = "digits"
-    data: Path | None = None
-    scenario: Literal["class", "permuted", "rotated", "instance"] = "class"
-    tasks: int = 0
-    classes_per_task: str = ""
-    order_seed: int | None = None
-    per_class: int = 0
-    test_per_class: int = 0
-    size: int = 0
-    strict_data: bool = False
-    validation: float = 0.0
-
-
-@dataclass(frozen=True)
 class RunOptions:
     """What is stored, how it is read, and where the results go.
 
@@ -128,8 +94,8 @@ class Learn:
         first_epochs: the same for the first classes of a new model; 0 takes epochs if they are given.
         batch: images in a batch; 0 as for epochs.
         lr: peak learning rate; 0 as for epochs.
-        protocol: what of the data may be stored; by default the recipe's own, strict if it can:
-            no image at all.
+        past: model whose classes a new one, of another network, takes over; with the recipe ofa, or lwf.
+        protocol: what of the data may be stored; by default the recipe's own, no image if it can.
         images: how many, with auxiliary or buffer.
         readout: how classes are decided, as for holdfast run; auto by default.
         also: a further readout that the model can be asked with.
@@ -146,9 +112,12 @@ class Learn:
             more, the new version is not published (exit code 3). By default 5, if beyond chance.
         max_class_drop: the same for one class; by default 20.
         yes: learn and publish whatever the checks of the data and the limits say.
-        pictures: small pictures, of errors and of the strangest, on the page that an update leaves;
-            0 keeps none.
+        pictures: small pictures, of errors and the strangest, on an update's page; 0 keeps none.
         cache: folder where features of a frozen backbone are kept; by default until the update is done.
+        engine: what reads the images: here, this process; or ray, the processes of a Ray cluster, for a
+            frozen backbone: they send back statistics, which add exactly, and some images of each class.
+        workers: of the cluster; 0 takes as many as it has cores.
+        address: of the cluster, HOST:PORT; without it that of this machine, or one started for this.
         seed: of weights, batches and views; 0 by default.
         device: auto, cpu, cuda or mps.
         resume: go on with an update that was stopped.
@@ -167,6 +136,7 @@ class Learn:
     first_epochs: int = 0
     batch: int = 0
     lr: float = 0.0
+    past: File = None
     protocol: Kept = None
     images: Number = None
     readout: Text = None
@@ -184,67 +154,12 @@ class Learn:
     yes: bool = False
     pictures: int = 12
     cache: File = None
+    engine: Literal["here", "ray"] = "here"
+    workers: int = 0
+    address: Text = None
     seed: Number = None
     device: str = "auto"
     resume: bool = False
     anew: bool = False
     json: bool = False
     quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Predict:
-    """Say the class of images, a line each as soon as it is known, in the order in which they come.
-
-    Args:
-        model: folder of the model.
-        images: files, folders of files, tables that name or hold images, features (.npy, .npz, parquet),
-            or - for paths on standard input, one a line or ended by NUL.
-        version: of the model; 0 is the one in use.
-        readout: which of the model's readouts decides; by default its own.
-        false_alarms: share of images of known classes that may be called unknown.
-        top: so many of the likeliest classes of each, with their probabilities.
-        sets: a share such as 0.9: also the classes that hold the true one in so many of such images.
-        format: table, json (an object a line), csv or parquet; by default what --out ends in.
-        json: short for --format json.
-        out: file that is written; by default standard output.
-        overwrite: replace the file.
-        device: auto, cpu, cuda or mps.
-    """
-
-    model: Positional[Path]
-    images: Positional[tuple[Path, ...]]
-    version: int = 0
-    readout: Text = None
-    false_alarms: float = 0.05
-    top: int = 0
-    sets: Points = None
-    format: Form = None
-    json: bool = False
-    out: File = None
-    overwrite: bool = False
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Measure a model on labelled images.
-
-    Args:
-        model: folder of the model.
-        data: folder that holds a folder of images for each class, or another source, as for learn; its
-            test part where it has one.
-        labels: file of labels, one a line or .npy, in place of those in the data.
-        version: of the model; 0 is the one in use.
-        readout: which of the model's readouts decides; by default its own.
-        json: a JSON object instead of a table.
-        device: auto, cpu, cuda or mps.
-    """
-
-    model: Positional[Path]
-    data: Path
-    labels: File = None
-    version: int = 0
-    readout: Text = None
-    json: bool = False
-    device: str = "auto"

@@ -8,18 +8,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.cli.asking_options import Evaluate, Predict
 from holdfast.cli.destination import Destination
+from holdfast.cli.engine import cluster_of
 from holdfast.cli.inputs import Batch, batches
 from holdfast.cli.left_out import skipped
-from holdfast.cli.options import Evaluate, Predict
 from holdfast.cli.reading import read
 from holdfast.cli.terminal import shown
 from holdfast.core.text import json_text
 from holdfast.serve.class_sets import nominal, sets_of
+from holdfast.serve.counted import Counted, count_right
 from holdfast.serve.predictor import Predictions, Predictor, require_fitting, share
 from holdfast.store.model import ModelFolder
 from holdfast.stream.image_files import is_lost
 from holdfast.stream.labelled import list_labelled
+from holdfast.stream.listed import Listed
 from holdfast.train.blueprint import Blueprint
 
 
@@ -96,13 +99,23 @@ def _rows(predictor: Predictor, answer: Predictions, top: int) -> Iterator[dict[
         yield row
 
 
+def _counted(predictor: Predictor, listed: Listed, options: Evaluate) -> Counted:
+    """What the model gets right, counted here or by the processes of a cluster."""
+    spread = cluster_of(options)
+    if spread is None:
+        return count_right(predictor, listed)
+    from holdfast.spread.measuring import evaluate_spread
+
+    return evaluate_spread(listed, predictor, spread)
+
+
 def evaluate_command(arguments: list[str], console: Console) -> int:
     """Accuracy by class, and over all images."""
     options = read(Evaluate, arguments, "holdfast evaluate")
     predictor, version = _predictor(options)
     listed = list_labelled(options.data, part="test", labels=options.labels)
-    data = predictor.labelled(listed)
-    counts = predictor.accuracies(data.x, data.labels)
+    data = _counted(predictor, listed, options)
+    counts = data.counts
     strange = [name for name in counts if name not in predictor.classes]
     if options.json:
         report = {
@@ -121,7 +134,9 @@ def evaluate_command(arguments: list[str], console: Console) -> int:
     for name, (right, total) in counts.items():
         note = "" if name not in strange else "  (not in the model)"
         table.add_row(shown(name + note), str(total), f"{100 * right / total:.1f}")
-    table.add_row("all", str(len(data.labels)), f"{100 * share(counts):.1f}", style="bold")
+    table.add_row(
+        "all", str(sum(n for _, n in counts.values())), f"{100 * share(counts):.1f}", style="bold"
+    )
     console.print(table)
     for note in data.notes:
         console.print(shown(note), soft_wrap=True)

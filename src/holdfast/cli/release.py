@@ -28,7 +28,7 @@ EXAMPLES = 3  # images that a finding names
 
 def opening(update: Update, data: LabelledImages, console: Console) -> None:
     """What will be learned, what was left out, and what it will take."""
-    counts = {name: data.labels.count(name) for name in sorted(set(data.labels))}
+    counts = data.counts()
     classes = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:20])
     more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
     base = f"extends version {update.base.version}" if update.base else "a new model"
@@ -42,7 +42,7 @@ def opening(update: Update, data: LabelledImages, console: Console) -> None:
         soft_wrap=True,
     )
     console.print(
-        f"{len(data.labels):,} images of {len(counts)} classes: {escape(printable(classes))}{more}",
+        f"{sum(counts.values()):,} images of {len(counts)} classes: {escape(printable(classes))}{more}",
         soft_wrap=True,
     )
     for note in data.notes:

@@ -56,7 +56,7 @@ def _reader() -> argparse.ArgumentParser:
         "name", help=f"one of: {names}; perhaps with settings, as ablation:half=yes"
     )
     reader.add_argument("--out", type=Path, help="a folder for figures, page and picture")
-    reader.add_argument("--seed", type=int, help="of weights and labels, of equivalence")
+    reader.add_argument("--seed", type=int, help="of a study of statements")
     reader.add_argument("--json", action="store_true", help="a JSON object instead of tables")
     sizes = "; ".join(f"{size.name}: {size.words}" for size in SIZES.values())
     reader.add_argument("--size", choices=list(SIZES), help=f"of a study of runs. {sizes}")

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from holdfast.core.errors import ConfigError
 from holdfast.recipes.presets import Preset
-from holdfast.stream import PixelStore, Source, Stream, make_stream, open_source, validation
+from holdfast.stream import (
+    Domains,
+    PixelStore,
+    Source,
+    Stream,
+    make_domains,
+    make_stream,
+    open_source,
+    validation,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class Data:
     test_per_class: int = 0
     validation: float = 0.0
     order_seed: int | None = None
+    domains: str = ""
 
     def source(self, store: PixelStore | None = None) -> Source:
         """The data, read (DataError, ConfigError).
@@ -35,8 +45,36 @@ class Data:
 
     def cut(self, source: Source, preset: Preset) -> Stream:
         """The data in tasks (ConfigError)."""
-        tasks, cuts = preset.cuts(len(source.names), self.tasks, scenario=self.scenario)
-        return make_stream(source, self.scenario, tasks, cuts, self.order_seed)
+        how = (self.scenario, self.tasks, None, self.order_seed, self.domains)
+        return cut_source(source, preset, *how)
+
+
+def cut_source(
+    source: Source,
+    preset: Preset,
+    scenario: str = "class",
+    tasks: int = 0,
+    cuts: tuple[int, ...] | None = None,
+    order_seed: int | None = None,
+    domains: str = "",
+) -> Stream:
+    """A source in tasks: as flags say, and where they do not as the preset does (ConfigError).
+
+    Args:
+        source: all the data.
+        preset: says how many tasks there are where nothing else does.
+        scenario: by name.
+        tasks: how many; 0 leaves it to the preset, or is the number of domains.
+        cuts: how many classes each task brings.
+        order_seed: shuffles the classes.
+        domains: the ways in which the source is seen; empty for one.
+    """
+    if domains and not Domains.of(domains).mix:
+        return make_domains(source, domains, scenario, tasks, cuts, order_seed)
+    tasks, cuts = preset.cuts(len(source.names), tasks, cuts, scenario)
+    if domains:
+        return make_domains(source, domains, scenario, tasks, cuts, order_seed)
+    return make_stream(source, scenario, tasks, cuts, order_seed)
 
 
 def named_stream(text: str) -> tuple[str, str | None]:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from holdfast.compare.board import Board, seen
+from holdfast.compare.board import Board
+from holdfast.compare.cluster import Cluster, first_line
 from holdfast.compare.engine import CarryOut, Engine
 from holdfast.compare.plan import Job
 from holdfast.compare.work import PAUSE, Outcome, Word, attempt, ended_from_outside
 from holdfast.core.errors import ConfigError
 from holdfast.core.registry import IMPORTED, import_named
 
+SHARED = "choose an --out on storage that all nodes share, at the same path on each"
 TRIES = 4  # of a run whose process or node went away: machines of a cluster may be taken back
-PATIENCE = 5.0  # seconds to wait for an address to answer
-SETTINGS = b"\x04"  # the kind of an HTTP/2 frame, in which gRPC speaks
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + SETTINGS + bytes(5)
 ALONE = 60.0  # seconds to wait for a run that was taken for dead to let go of its folder
 
 
@@ -40,67 +37,23 @@ class RayCluster(Engine):
     """
 
     def __init__(self, workers: int = 0, threads: int = 1, address: str = ""):
-        try:
-            import ray
-        except ImportError:
-            raise ConfigError("--engine ray needs Ray: pip install 'holdfast[ray]'.") from None
-        self.ray, self.limit, self.threads, self.address = ray, workers, threads, address
+        self.cluster, self.limit, self.threads = Cluster(threads, address), workers, threads
+        self.ray = self.cluster.ray
 
     @contextmanager
     def ready(self, root: Path) -> Iterator[CarryOut]:
         """See `Engine.ready`: connect, and see that every node can do its part."""
         root = root.resolve()
-        connected = self.ray.is_initialized()  # by whoever called: left as it is
-        if not connected:
-            self._connect()
-        try:
-            cores = self._check_nodes(root)
+        with self.cluster.joined():
+            root.mkdir(parents=True, exist_ok=True)
+            token = root / f".seen-{uuid4().hex}"
+            token.touch()
+            try:
+                cores = self.cluster.check(token, root, SHARED)
+            finally:
+                token.unlink(missing_ok=True)
             self.workers = self.limit or max(1, cores // self.threads)
             yield lambda jobs: self._carried_out(jobs, root)
-        finally:
-            if not connected:
-                self.ray.shutdown()
-
-    def _connect(self) -> None:
-        """Join the cluster (ConfigError, soon, if there is none at the address)."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        address = self.address or os.environ.get("RAY_ADDRESS", "")
-        _answers(address)
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if not address:
-            options["include_dashboard"] = False
-        try:
-            self.ray.init(address=address or None, **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise _unreachable(address, error) from None
-
-    def _check_nodes(self, root: Path) -> int:
-        """The cores of all nodes; each must see the folder and have this holdfast (ConfigError)."""
-        nodes = [node for node in self.ray.nodes() if node["Alive"]]
-        cores = [int(node["Resources"].get("CPU", 0)) for node in nodes]
-        most = max(cores, default=0)
-        if most < self.threads:
-            raise ConfigError(
-                f"--threads {self.threads} are more than any node has cores ({most} at most): give fewer."
-            )
-        root.mkdir(parents=True, exist_ok=True)
-        token = root / f".seen-{uuid4().hex}"
-        token.touch()
-        try:
-            ask = self.ray.remote(num_cpus=0, max_retries=1)(seen)
-            answers = [ask.options(**self._on(node)).remote(str(token)) for node in nodes]
-            for host, sees, version in self.ray.get(answers):
-                require(host, sees, version, root)
-        finally:
-            token.unlink(missing_ok=True)
-        return sum(cores)
-
-    def _on(self, node: dict[str, Any]) -> dict[str, Any]:
-        """The options of a task that runs on a node."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)}
 
     def _carried_out(self, jobs: Sequence[Job], root: Path) -> Iterator[Word]:
         """Submit runs, and yield how far they are and how they end."""
@@ -134,11 +87,11 @@ class RayCluster(Engine):
         try:
             return self.ray.get(reference)
         except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
-            return Outcome(job.name, error=_line(error), trace=f"{error}\n")
+            return Outcome(job.name, error=first_line(error), trace=f"{error}\n")
         except errors.RayError as error:  # its process or its node went away
             if tries < TRIES:
                 return None
-            return ended_from_outside(job.name, tries, _line(error))
+            return ended_from_outside(job.name, tries, first_line(error))
 
 
 def _shares(ray: Any, board: Any, going: Any) -> Iterator[Word]:
@@ -179,46 +132,5 @@ def _run(
         lock.unlink(missing_ok=True)
         return outcome
     except (OSError, Timeout, ConfigError) as error:
-        text = f"{platform.node()}: {_line(error)}"
+        text = f"{platform.node()}: {first_line(error)}"
         return Outcome(job.name, error=text, trace=f"{text}\n")
-
-
-def require(host: str, sees: bool, version: str, root: Path) -> None:
-    """Refuse a node that cannot do its part (ConfigError)."""
-    if not sees:
-        raise ConfigError(
-            f"the node {host} of the cluster does not see {root}: choose an --out on storage that all "
-            "nodes share, at the same path on each."
-        )
-    if version != installed("holdfast"):
-        raise ConfigError(
-            f"the node {host} has holdfast {version} and this machine {installed('holdfast')}: "
-            "install the same on all."
-        )
-
-
-def _answers(address: str) -> None:
-    """Refuse an address where no cluster answers, before Ray waits for it for minutes (ConfigError)."""
-    if address in ("", "auto", "local"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host or "127.0.0.1", int(port)), PATIENCE) as link:
-            if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
-                link.sendall(GREETING)  # who speaks HTTP/2 sends its settings
-                if link.recv(9)[3:4] != SETTINGS:
-                    raise OSError("something else than Ray answers there")
-    except (OSError, ValueError, OverflowError) as error:
-        raise _unreachable(address, error) from None
-
-
-def _unreachable(address: str, error: BaseException) -> ConfigError:
-    return ConfigError(
-        f"no Ray cluster can be reached at {address or 'this machine'} ({_line(error)}): start one with "
-        "'ray start --head', and give its HOST:PORT."
-    )
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what went wrong."""
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.compare.cell import Cell
 from holdfast.core.errors import ConfigError, unknown
+from holdfast.recipes.part import PARAMETER, part_texts
 
 PLACES = ("data", "split", "backbone", "protocol")
 
@@ -110,7 +111,10 @@ def _names(cells: Sequence[Cell], across: Sequence[str]) -> dict[int, str]:
         differing = _differing(list(flat.values()))
         taken: dict[str, str] = {}
         for cell in mine:
-            words = [f"{name}={flat[id(cell)].get(name)}" for name in differing]
+            words = [
+                f"{name}={flat[id(cell)].get(name)}" for name in differing if name != PARAMETER
+            ]
+            words += [f"+ {part}" for part in part_texts(str(flat[id(cell)].get(PARAMETER) or ""))]
             words += [f"[{cell.readout}]"] * (len(readouts[recipe]) > 1)
             words += [f"({cell.place[name]})" for name in across]
             name, method = " ".join([recipe, *words]), _key(cell.method)

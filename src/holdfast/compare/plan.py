@@ -79,7 +79,7 @@ class Grid:
             all recipes; every combination is run.
         tuned: what `tuning.tune` chose, for the recipes of their names; ``settings`` come over it.
         preset: by name.
-        tasks, per_class, test_per_class, validation, scenario: as in ``holdfast run``, which takes
+        tasks, per_class, test_per_class, validation, scenario, domains: as in ``holdfast run``, which takes
             the preset's numbers where none are given.
         diagnose: whether each run is looked into after each task (docs/diagnose.md); no key depends on
             it, and runs that were complete before stay as they are.
@@ -102,6 +102,7 @@ class Grid:
     validation: float = 0.0
     scenario: str = "class"
     diagnose: bool = False
+    domains: str = ""
 
     def __post_init__(self):
         for name in ("recipes", "streams"):
@@ -177,8 +178,9 @@ class Grid:
     def _data(self, name: str, path: str | None, order: int, preset: Preset) -> Data:
         each, test_each = preset.limits(self.per_class, self.test_per_class)
         return Data(
-            name, path, self.scenario, self.tasks, each, test_each, self.validation, order or None
-        )
+            name, path, self.scenario, self.tasks, each, test_each, self.validation, order or None,
+            self.domains,
+        )  # fmt: skip
 
     def _jobs_of(
         self, data: Data, stream: Stream, preset: Preset, mark: str, order: int

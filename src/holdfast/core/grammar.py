@@ -9,6 +9,7 @@ value together: ``lwf:divergence=(f_divergence:power=2)``. Values become what th
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
@@ -124,14 +125,17 @@ def _pairs(text: str, names: Sequence[str], where: str) -> list[list[str]]:
         else:
             allowed = f"takes {', '.join(names)}" if names else "takes no settings"
             raise ConfigError(f"the {where} {allowed}: '{piece}' is one setting too many.")
-    return [[name, _bare(value.strip())] for name, value in pairs]
+    return [[name, bare(value.strip())] for name, value in pairs]
 
 
-def _bare(value: str) -> str:
-    """Without the parentheses that kept it together."""
-    if value.startswith("(") and value.endswith(")") and len(pieces(value[1:-1])):
-        return value[1:-1]
-    return value
+def bare(value: str) -> str:
+    """Without the parentheses, if one pair keeps it together.
+
+    >>> bare("(a:b)"), bare("(a)+(b)")
+    ('a:b', '(a)+(b)')
+    """
+    depth = [*itertools.accumulate({"(": 1, ")": -1}.get(letter, 0) for letter in value)]
+    return value[1:-1] if min(depth[:-1], default=0) > 0 == depth[-1] else value
 
 
 def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -150,10 +154,7 @@ def coerce(text: str, hint: Any, where: str) -> Any:
     Args:
         text: the value.
         hint: bool, int, float, str, a path, a Literal, a tuple of these, or a union.
-        where: what to call the value in an error.
-
-    Raises:
-        ConfigError: naming the value and what it must be.
+        where: what to call the value in an error (ConfigError, which says what it must be).
 
     >>> coerce("none", float | None, "x"), coerce("4,2", tuple[int, ...], "x")
     (None, (4, 2))

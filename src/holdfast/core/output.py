@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,17 +22,29 @@ class Output(NamedTuple):
         embedding: (N, d) z = g(h(x)) / ||g(h(x))||.
         logits: (N, K) of the head, one column a class seen so far.
         hidden: (N, f) of the projector's hidden layer, where the learner has one.
+        stages: (N, f_l) of each block of the backbone, pooled over places, first to last; only where
+            they were asked for (`holdfast.learner.stages`).
     """
 
     features: Float[Tensor, "n f"]
     embedding: Float[Tensor, "n d"]
     logits: Float[Tensor, "n k"]
     hidden: Float[Tensor, "n h"] | None = None
+    stages: tuple[Float[Tensor, "n _"], ...] | None = None
 
     def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
         """The chosen rows of all columns."""
-        hidden = None if self.hidden is None else self.hidden[index]
-        return Output(*(column[index] for column in self[:3]), hidden=hidden)
+        return self.each(lambda column: column[index])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Output:
+        """Every column that is there, changed.
+
+        Args:
+            change: of one column.
+        """
+        hidden = None if self.hidden is None else change(self.hidden)
+        stages = None if self.stages is None else tuple(change(stage) for stage in self.stages)
+        return Output(*(change(column) for column in self[:3]), hidden=hidden, stages=stages)
 
 
 @torch.no_grad()
@@ -52,8 +64,13 @@ def outputs(learner: nn.Module, rows: Rows, batch: int = 1024) -> Output:
 def forward_batches(forward: Callable[[Tensor], Output], rows: Rows, batch: int = 1024) -> Output:
     """What a network says of rows as they rest, in the mode it is in, batch by batch."""
     pieces = [forward(to_float(piece.x)) for piece in rows.batches(batch)]
-    columns = (
-        torch.cat([at_least_float32(p) for p in column]) for column in zip(*(o[:3] for o in pieces))
-    )
-    hidden = [at_least_float32(o.hidden) for o in pieces if o.hidden is not None]
-    return Output(*columns, hidden=torch.cat(hidden) if hidden else None)
+    return Output(*map(_stacked, zip(*pieces)))
+
+
+def _stacked(columns: Sequence[Any]) -> Any:
+    """One column of several outputs below each other, at least in float32; None stays None."""
+    if columns[0] is None:
+        return None
+    if isinstance(columns[0], tuple):
+        return tuple(map(_stacked, zip(*columns)))
+    return torch.cat([at_least_float32(column) for column in columns])

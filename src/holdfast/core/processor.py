@@ -33,9 +33,14 @@ class Processor:
         """Computing as usual."""
         return nullcontext()
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the loss's gradient to that of every weight."""
-        loss.backward()
+    def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
+        """Add the loss's gradient to that of every weight.
+
+        Args:
+            loss: the scalar.
+            retain_graph: whether another backward pass through its graph will come.
+        """
+        loss.backward(retain_graph=retain_graph)
 
 
 def accelerated() -> bool:

@@ -49,18 +49,21 @@ class Ranks:
     def _of(self, rows: int, rank: int) -> slice:
         return slice(rows * rank // self.size, rows * (rank + 1) // self.size)
 
-    def gathered(self, columns: Sequence[Tensor | None], rows: int) -> list[Tensor | None]:
+    def shares(self, rows: int) -> list[int]:
+        """How many of so many rows each rank has."""
+        return [len(range(rows)[self._of(rows, rank)]) for rank in range(self.size)]
+
+    def gathered(self, columns: Sequence[Any], rows: int) -> list[Any]:
         """All ranks' rows of some columns, in order, from each rank's share; differentiable.
 
         Args:
-            columns: (share, ...) of this rank; None stays None.
+            columns: (share, ...) of this rank, or tuples of such; None stays None.
             rows: how many there are in all.
         """
-        there = [column for column in columns if column is not None]
+        there = list(_tensors(columns))
         if not there:
             return list(columns)
-        whole = iter(_Gathered.apply(self, rows, *there))
-        return [None if column is None else next(whole) for column in columns]
+        return _filled(list(columns), iter(_Gathered.apply(self, rows, *there)))
 
     def gather(self, columns: Sequence[Tensor], rows: int) -> list[Tensor]:
         """The same without gradient: one message for all columns."""
@@ -68,7 +71,7 @@ class Ranks:
         for column in columns[1:]:
             kind = torch.promote_types(kind, column.dtype)
         flat = torch.cat([column.flatten(1).to(kind) for column in columns], 1)
-        sizes = [len(range(rows)[self._of(rows, rank)]) for rank in range(self.size)]
+        sizes = self.shares(rows)
         padded = flat.new_zeros(max(sizes), flat.shape[1])
         padded[: len(flat)] = flat
         pieces = [torch.empty_like(padded) for _ in sizes]
@@ -80,6 +83,13 @@ class Ranks:
             part.reshape(rows, *column.shape[1:]).to(column.dtype)
             for part, column in zip(whole.split(widths, 1), columns, strict=True)
         ]
+
+    def all(self, tensor: Tensor) -> list[Tensor]:
+        """What each rank has of a tensor of one shape, in their order."""
+        pieces = [torch.empty_like(tensor) for _ in range(self.size)]
+        with talking():
+            dist.all_gather(pieces, tensor)
+        return pieces
 
     def sum(self, tensors: Iterable[Tensor]) -> None:
         """Add up each tensor over the ranks, in place: one message a type."""
@@ -132,24 +142,6 @@ class _Gathered(torch.autograd.Function):
         return (None, None, *mine)
 
 
-class Summed(torch.autograd.Function):
-    """A tensor's sum over the ranks; so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, ranks: Ranks, x: Tensor) -> Tensor:
-        """The sum."""
-        ctx.ranks, total = ranks, x.clone()
-        ranks.sum([total])
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
-        """The sum of the gradients."""
-        total = gradient.clone()
-        ctx.ranks.sum([total])
-        return None, total
-
-
 def current() -> Ranks | None:
     """The ranks of this process; None where it learns alone."""
     return _current
@@ -190,16 +182,25 @@ def joined(rows: int, work: Callable[[slice], T]) -> T:
 
     Args:
         rows: how many there are.
-        work: of some rows; a tuple, perhaps named, of (n, ...) tensors or None. No gradient flows.
+        work: of some rows; a tuple, perhaps named, of (n, ...) tensors, tuples of them, or None. No
+            gradient flows.
     """
     ranks = _current
     share = None if ranks is None else ranks.share(rows)
     if ranks is None or share is None:
         return work(slice(0, rows))
     columns: Any = work(share)
-    whole = iter(ranks.gather([column for column in columns if column is not None], rows))
-    filled = [None if column is None else next(whole) for column in columns]
-    return type(columns)(*filled) if hasattr(columns, "_fields") else type(columns)(filled)
+    return _filled(columns, iter(ranks.gather(list(_tensors(columns)), rows)))
+
+
+def _filled(thing: Any, whole: Iterator[Tensor]) -> Any:
+    """The same nested lists and tuples, with the next tensor in place of each."""
+    if isinstance(thing, Tensor):
+        return next(whole)
+    if not isinstance(thing, (list, tuple)):
+        return thing
+    items = [_filled(item, whole) for item in thing]
+    return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
 
 
 def _tensors(thing: Any) -> Iterator[Tensor]:

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from holdfast.core.errors import DataError
 from holdfast.core.filed import FiledTensor
 from holdfast.core.numerics import to_device
+
+WEIGHT = "weight"  # the column that says for how many rows a row stands
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Rows:
         y: (N,) int64 class, counted in order of arrival.
         task: (N,) int64 task the sample came with.
         key: (N,) int64 identity of the sample within its stream.
-        extra: columns a memory noted beside a sample, for example ``"logits"``.
+        extra: columns a memory noted beside a sample, for example ``"logits"``; ``"weight"`` says
+            for how many rows a row stands (`row_weights`).
     """
 
     x: Shaped[Tensor, "n ..."]
@@ -75,13 +79,48 @@ def _chosen(x: Tensor, index: Tensor | slice, beside: Tensor) -> Tensor:
     return x[index].to(beside.device) if isinstance(x, FiledTensor) else x[index]
 
 
+def row_weights(rows: Rows) -> Float[Tensor, " n"] | None:
+    """(N,) for how many rows each one stands; None where each stands for itself.
+
+    Weights of one say nothing, so they are None as well: what is computed then is the same to the bit.
+
+    Args:
+        rows: perhaps with a column ``"weight"``.
+
+    Raises:
+        DataError: for weights that are not one number a row, at least 0 and not all of them 0.
+
+    >>> rows = Rows(torch.zeros(2, 3), torch.tensor([0, 1]), torch.zeros(2).long(), torch.arange(2))
+    >>> row_weights(rows), row_weights(replace(rows, extra={"weight": torch.tensor([2.0, 1.0])}))
+    (None, tensor([2., 1.]))
+    """
+    weight = rows.extra.get(WEIGHT)
+    if weight is None or not len(rows):
+        return None
+    if weight.shape != rows.y.shape:
+        raise DataError(
+            f"the column weight of {len(rows)} rows has the shape {tuple(weight.shape)}: it must have "
+            f"one number a row, ({len(rows)},)."
+        )
+    if bool((weight == 1).all()):
+        return None
+    if not bool(((weight >= 0) & weight.isfinite()).all()) or not bool((weight > 0).any()):
+        raise DataError(
+            "the column weight must hold finite numbers of at least 0, not all of them 0."
+        )
+    return weight
+
+
 def cat(tables: Sequence[Rows]) -> Rows:
-    """One table from several; only columns that all of them have are kept.
+    """One table from several; only columns that all of them have are kept, but weights where any has them.
+
+    A row of a table without weights has the weight 1.
 
     >>> one = Rows(torch.zeros(2, 3), torch.tensor([0, 1]), torch.zeros(2).long(), torch.arange(2))
     >>> len(cat([one, one])), cat([one, one]).images
     (4, 2)
     """
+    tables = _all_weighed(tables)
     common = set.intersection(*(set(table.extra) for table in tables))
     columns = {
         name: torch.cat([getattr(table, name) for table in tables])
@@ -90,3 +129,16 @@ def cat(tables: Sequence[Rows]) -> Rows:
     return Rows(
         **columns, extra={n: torch.cat([t.extra[n] for t in tables]) for n in sorted(common)}
     )
+
+
+def _all_weighed(tables: Sequence[Rows]) -> Sequence[Rows]:
+    """With weights of 1 for the tables that lack them, if any has them."""
+    like = next((table.extra[WEIGHT] for table in tables if WEIGHT in table.extra), None)
+    if like is None:
+        return tables
+    return [
+        table
+        if WEIGHT in table.extra
+        else replace(table, extra={**table.extra, WEIGHT: like.new_ones(len(table))})
+        for table in tables
+    ]

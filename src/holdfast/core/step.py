@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
 
 Forward = Callable[[Tensor], "Output"]
+T = TypeVar("T")
 
 
 class Share:
@@ -40,7 +41,9 @@ class Share:
         read = out._asdict()
         whole = self.ranks.gathered([read[name] for name in self.columns], self.rows)
         nobody = self.x.new_full((1, 1), torch.nan).expand(self.rows, 1)
-        unread: dict[str, Any] = {n: None if c is None else nobody for n, c in read.items()}
+        unread: dict[str, Any] = {
+            n: nobody if isinstance(c, Tensor) else None for n, c in read.items()
+        }
         columns: dict[str, Any] = unread | dict(zip(self.columns, whole, strict=True))
         return type(out)(**columns)
 
@@ -64,7 +67,14 @@ class Part:
         past_share: Share | None = None,
     ):
         self.rows, self._forward, self._past = rows, forward, past
-        self._share, self._past_share = share, share or past_share
+        self.share, self._past_share = share, share or past_share
+
+    def anew(self) -> Part:
+        """The same rows, of which the learner is asked again, as it is then; the past network is not."""
+        again = Part(self.rows, self._forward, self._past, self._share, self._past_share)
+        if "past" in self.__dict__:
+            again.__dict__["past"] = self.past
+        return again
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +82,7 @@ class Part:
     @cached_property
     def out(self) -> Output:
         """The learner's output, with its graph."""
-        return self._asked(self._forward, self._share)
+        return self._asked(self._forward, self.share)
 
     @cached_property
     def past(self) -> Output:
@@ -85,6 +95,11 @@ class Part:
     def _asked(self, forward: Forward, share: Share | None) -> Output:
         """What a network says of all rows."""
         return forward(self.rows.x) if share is None else share.asked(forward)
+
+    def inputs(self) -> Tensor:
+        """The inputs of all rows, also where several processes have a share of them each."""
+        share = self.share
+        return self.rows.x if share is None else share.ranks.gather([share.x], share.rows)[0]
 
     @property
     def teacher(self) -> Forward | None:
@@ -148,6 +163,7 @@ class Step:
         self.has_past = past is not None
         self.known = self.old_classes if known is None else known
         self.records: dict[str, Tensor] = {}
+        self._done: dict[int, Any] = {}
 
     @cached_property
     def old_classes(self) -> tuple[int, ...]:
@@ -177,6 +193,14 @@ class Step:
             )
         return part
 
+    def anew(self) -> Step:
+        """The same update before anything was asked of the learner, with records of its own."""
+        twin = copy.copy(self)
+        drawn = {name: part for name, part in self._parts.items() if name not in ("new", "old")}
+        twin._parts = {name: part.anew() for name, part in drawn.items()}
+        twin.records = {}
+        return twin
+
     def taught(self, past: Callable[[Part], Forward]) -> Step:
         """The same update with another past network for each part; records are shared.
 
@@ -186,6 +210,17 @@ class Step:
         twin = copy.copy(self)
         twin._parts = {name: part.taught(past(part)) for name, part in self._parts.items()}
         return twin
+
+    def once(self, who: object, work: Callable[[], T]) -> T:
+        """What some work gave when it was first asked in this update, in which a loss may be asked again.
+
+        Args:
+            who: whose work.
+            work: done the first time.
+        """
+        if id(who) not in self._done:
+            self._done[id(who)] = work()
+        return self._done[id(who)]
 
     def record(self, name: str, value: Tensor) -> None:
         """Note a scalar for the log; the last value under a name counts."""

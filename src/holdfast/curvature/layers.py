@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from holdfast.curvature.layout import Layout
-from holdfast.learner.learner import GrowingHead
+from holdfast.learner.heads import GrowingHead
 
 if TYPE_CHECKING:
     from holdfast.curvature.backward import LayerGradients
@@ -75,7 +75,7 @@ def normalisation(module: nn.Module, unit: Tensor, g: Float[Tensor, "r n c h w"]
 
 def rule_of(module: nn.Module) -> SquareRule | None:
     """How a module's squares are made in eval mode; None for one that this file does not know."""
-    if isinstance(module, (nn.Linear, GrowingHead)):
+    if isinstance(module, nn.Linear) or type(module) is GrowingHead:  # other heads are not linear
         return linear
     if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
         return normalisation

@@ -75,6 +75,7 @@ MOVED = {
     "aligned_cka": Figure("CKA after alignment", "", "up", "15.4"),
     "aligned_retrieval": Figure("retrieval after alignment", "share", "up", "15.4"),
     "distance_drift": Figure("order of distances, 1 - rank corr.", "", "down", "15.4"),
+    "monge_gap": Figure("movement that a cheaper one would do", "share", "none", "15.4"),
 }
 DIMENSION = {
     "participation": Figure("dimensions in use, participation", "", "none", "15.5", main=MAIN),
@@ -83,6 +84,14 @@ DIMENSION = {
     "two_nn": Figure("intrinsic dimension, TwoNN", "", "none", "15.5", main=MAIN),
     "shesha": Figure("Shesha, halves of features agree", "", "none", "15.5"),
     "shesha_rotated": Figure("Shesha after a random rotation", "", "none", "15.5"),
+}
+STAGES = {
+    "collapse_gap_first": Figure("collapse of the first stage less features", "", "none", "15.9"),
+    "collapse_slope": Figure("collapse from stage to stage, log slope", "", "down", "15.9"),
+    "stage_gap_first": Figure("training and test rows apart, first stage", "", "down", "15.9", NO),
+    "stage_gap_last": Figure("training and test rows apart, last stage", "", "down", "15.9", NO),
+    "funnel": Figure("stage at which they part least", "stage", "none", "15.9", NO),
+    "funnel_sure": Figure("draws of the rows with the same stage", "share", "none", "15.9", NO),
 }
 WEIGHTS = {
     "stationarity": Figure("slope over its noise (about 1: done)", "", "none", "15.6", NO, MAIN),
@@ -111,6 +120,7 @@ GROUPS: dict[str, dict[str, Figure]] = {
     "what it still knows": KNOWS,
     "how far it moved": MOVED,
     "dimensions": DIMENSION,
+    "stages": STAGES,
     "weights": WEIGHTS,
     "kept and learned": KEPT,
 }

@@ -15,12 +15,21 @@ from torch import Tensor
 from holdfast.core.rng import seeded
 from holdfast.curvature.persample import evaluating
 from holdfast.diagnose import knowledge, representation
-from holdfast.diagnose.catalogue import BETWEEN, COLLAPSE, DIMENSION, KNOWS, MOVED, WEIGHTS
+from holdfast.diagnose.catalogue import (
+    BETWEEN,
+    COLLAPSE,
+    DIMENSION,
+    KNOWS,
+    MOVED,
+    STAGES,
+    WEIGHTS,
+)
 from holdfast.diagnose.moment import Moment, Values, all_missing, look, says
 from holdfast.diagnose.plane import planes
 from holdfast.diagnose.records import Records
 from holdfast.diagnose.report import Diagnosis, TaskDiagnosis, read_diagnosis
 from holdfast.diagnose.spoken import kept, sentences
+from holdfast.diagnose.stages import stage_figures
 from holdfast.diagnose.table import shown
 from holdfast.diagnose.watched import watch
 from holdfast.diagnose.weights import PROBES, ROWS, Trail, update_of, weight_figures
@@ -201,6 +210,7 @@ def _figures(moment: Moment, stream: Stream, trail: Trail, seed: int) -> Values:
         (KNOWS, lambda: knowledge.knows(moment)),
         (MOVED, lambda: knowledge.moved(moment)),
         (DIMENSION, lambda: representation.dimensions(moment)),
+        (STAGES, lambda: stage_figures(moment, stream, seed)),
         (WEIGHTS, lambda: weight_figures(moment, stream, trail, seed)),
     ]
     values: Values = {}

@@ -10,10 +10,14 @@ from holdfast import metrics
 from holdfast.diagnose.catalogue import KNOWS, MOVED
 from holdfast.diagnose.moment import Moment, Values, all_missing, mean_of
 from holdfast.metrics import Missing
-from holdfast.readout.linear import fit_softmax
 from holdfast.statistics.drift import FEWEST, fit_drift
+from holdfast.statistics.softmax import fit_softmax
 
 DECAY, STEPS = 1e-3, 60  # of every probe
+ASSIGNED = 500  # rows of an exact assignment
+LAST_STEP = (
+    "procrustes", "svcca", "aligned_cka", "aligned_retrieval", "distance_drift", "monge_gap",
+)  # fmt: skip
 
 
 def probe(
@@ -92,17 +96,18 @@ def moved(moment: Moment) -> Values:
 def _last_step(moment: Moment) -> Values:
     """All old rows in this network and the last one."""
     if moment.before is None:
-        names = ("procrustes", "svcca", "aligned_cka", "aligned_retrieval", "distance_drift")
-        return all_missing(list(names), "the network before this task is not kept")
+        return all_missing(LAST_STEP, "the network before this task is not kept")
     mine = moment.tasks < moment.task
     then, now = moment.before.features[mine], moment.now.features[mine]
     aligned = metrics.aligned_similarity(then, now)
+    some = torch.arange(len(then)) % -(-len(then) // ASSIGNED) == 0
     return {
         "procrustes": metrics.procrustes(then, now),
         "svcca": metrics.cca(then, now, keep=0.99).mean,
         "aligned_cka": aligned.cka,
         "aligned_retrieval": aligned.retrieval,
         "distance_drift": metrics.distance_drift(then, now, most=500),
+        "monge_gap": metrics.monge_gap(then[some], now[some], relative=True),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -10,8 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from holdfast.core.output import Output, outputs
+from holdfast.core.rows import Rows
 from holdfast.diagnose.watched import Watched
 from holdfast.learner.learner import Learner
+from holdfast.learner.stages import showing_stages
 from holdfast.metrics import Missing
 from holdfast.recipes.method import Method
 
@@ -39,7 +42,7 @@ class Moment:
     Attributes:
         task: its index.
         watched: the rows.
-        now: what the network says of them, with its logits.
+        now: what the network says of them, with its logits, and its stages where it has them.
         past: the same of the networks after earlier tasks, by task; not all need be there.
         method: for its prototypes and whether it trains a head; None where it is not known.
         learner: the network.
@@ -112,9 +115,15 @@ def says(out: Output) -> Says:
 
 
 def look(learner: Learner, watched: Watched, device: torch.device) -> Output:
-    """What a network says of the watched rows, on the CPU."""
-    out = outputs(learner, watched.rows.to(device), 256)
-    return Output(*(column.cpu() for column in out[:3]))
+    """What a network says of the watched rows, on the CPU; with stages where it has them."""
+    return look_at(learner, watched.rows, device)
+
+
+def look_at(learner: Learner, rows: Rows, device: torch.device) -> Output:
+    """The same of any rows."""
+    shown = showing_stages(learner) if learner.backbone.stage_modules() else nullcontext()
+    with shown:
+        return outputs(learner, rows.to(device), 256).each(Tensor.cpu)
 
 
 def mean_of(values: list[float]) -> float:

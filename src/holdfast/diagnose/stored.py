@@ -17,6 +17,7 @@ from torch import Tensor
 from holdfast.core.errors import ConfigError, HoldfastError, StoreError
 from holdfast.core.settings import Network
 from holdfast.diagnose.local import State
+from holdfast.learner.heads import head_kind
 from holdfast.learner.learner import Learner
 from holdfast.recipes.catalogue import make
 from holdfast.recipes.method import Method
@@ -105,10 +106,10 @@ def network_of(folder: Path, data: Mapping[str, Any], shape: tuple[int, ...]) ->
         state: State = load_file(file)
         network = Network(**data["config"]["setup"]["network"])
         dim = state["projector.2.weight"].shape[0] if "projector.2.weight" in state else 0
-        head = len(state["head.bias"])
+        head, kind = len(state["head.bias"]), head_kind(state)
         with torch.random.fork_rng([]):
             learner = Learner(
-                shape, network.backbone, network.width, dim, head, network.tune_layers
+                shape, network.backbone, network.width, dim, head, network.tune_layers, kind
             )
         learner.load_state_dict(state)
     except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

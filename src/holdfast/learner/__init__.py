@@ -2,8 +2,9 @@
 
 from holdfast.core.output import Output, outputs
 from holdfast.learner.backbone import BACKBONES, MLP, ConvNet, ResNet18, make_backbone, register
+from holdfast.learner.heads import CosineHead, GrassmannHead, GrowingHead, make_head
 from holdfast.learner.identity import Identity
-from holdfast.learner.learner import GrowingHead, Learner
+from holdfast.learner.learner import Learner
 from holdfast.learner.lite0 import Lite0
 from holdfast.learner.network import Backbone
 from holdfast.learner.pretrained import Pretrained
@@ -14,7 +15,9 @@ __all__ = [
     "MLP",
     "Backbone",
     "ConvNet",
+    "CosineHead",
     "Frame",
+    "GrassmannHead",
     "GrowingHead",
     "Identity",
     "Learner",
@@ -23,6 +26,7 @@ __all__ = [
     "Pretrained",
     "ResNet18",
     "make_backbone",
+    "make_head",
     "outputs",
     "register",
     "simplex_etf",

@@ -118,10 +118,7 @@ def last_blocks(
     Raises:
         ConfigError: if it has fewer.
     """
-    chains: list[Any] = [m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m)]
-    if not chains:
-        chains = [m for m in network.modules() if isinstance(m, nn.Sequential) and len(m) > 1]
-    chain = max(chains, key=_weight, default=nn.ModuleList())
+    chain = blocks_of(network)
     if count > len(chain):
         raise ConfigError(f"'{name}' has {len(chain)} layers to tune, not {count}.")
     order = list(network.modules())
@@ -129,6 +126,14 @@ def last_blocks(
     last = max(place for place, module in enumerate(order) if module in inside)
     after = [m for m in order[last + 1 :] if not list(m.children()) and list(m.parameters())]
     return (*list(chain)[-count:], *after)
+
+
+def blocks_of(network: nn.Module) -> Any:
+    """The heaviest chain of blocks: an ``nn.ModuleList`` or, where there is none, an ``nn.Sequential``."""
+    chains: list[Any] = [m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m)]
+    if not chains:
+        chains = [m for m in network.modules() if isinstance(m, nn.Sequential) and len(m) > 1]
+    return max(chains, key=_weight, default=nn.ModuleList())
 
 
 def _weight(module: nn.Module) -> int:

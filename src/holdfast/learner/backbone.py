@@ -93,6 +93,10 @@ class ResNet18(Backbone):
             inputs = outputs
         self.blocks = nn.Sequential(*blocks)
 
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """The four pairs of blocks of one width."""
+        return tuple(self.blocks)[1::2]
+
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
         """Images to the spatial mean of the last stage."""
         return self.blocks(self.stem(x)).mean((2, 3))
@@ -117,6 +121,10 @@ class ConvNet(Backbone):
             ]
         self.layers = nn.Sequential(*layers)
 
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """The three convolutions, after their ReLU."""
+        return tuple(self.layers)[2::3]
+
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
         """Images to the spatial mean of the last layer."""
         return self.layers(x).mean((2, 3))
@@ -134,6 +142,10 @@ class MLP(Backbone):
             nn.Linear(width, width),
             nn.ReLU(inplace=True),
         )
+
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """The two hidden layers, after their ReLU."""
+        return tuple(self.layers)[1::2]
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n f"]:
         """Vectors to the last hidden layer."""

@@ -18,33 +18,13 @@ from holdfast.core.output import Output
 from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
 from holdfast.learner.effective import note_gradients
+from holdfast.learner.heads import make_head
 from holdfast.learner.holding import Holding
+from holdfast.learner.stages import require_stages, stages_of
 from holdfast.learner.states import TaskStates, empty_states
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-13}  # a smaller share of a value is no variation
-
-
-class GrowingHead(nn.Module):
-    """A linear classifier whose rows of old classes stay when new ones are added."""
-
-    def __init__(self, features: int, classes: int = 0):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(0, features))
-        self.bias = nn.Parameter(torch.empty(0))
-        self.grow(classes)
-
-    def grow(self, classes: int) -> None:
-        """Make room for ``classes`` in all; never fewer than now."""
-        missing = classes - len(self.bias)
-        if missing > 0:
-            fresh = nn.Linear(self.weight.shape[1], missing).to(self.weight.device)
-            self.weight = nn.Parameter(torch.cat([self.weight.data, fresh.weight.data]))
-            self.bias = nn.Parameter(torch.cat([self.bias.data, fresh.bias.data]))
-
-    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """Features to logits."""
-        return functional.linear(features, self.weight, self.bias)
 
 
 class Learner(Holding):
@@ -57,6 +37,7 @@ class Learner(Holding):
         dim: d, width of the embedding; 0 has no projector, and the embedding is the features at length 1.
         classes: width of the head at the start.
         tune_layers: last layers of a pretrained backbone that are trained.
+        head: ``linear``, ``cosine`` or ``grassmann``, see `holdfast.learner.heads`.
 
     Attributes:
         states: what of it is another for each task; None where it is one network for all.
@@ -65,6 +46,7 @@ class Learner(Holding):
     mean: Tensor
     std: Tensor
     states: TaskStates | None
+    staged: bool = False  # whether outputs have stages: see `show_stages`
 
     def __init__(
         self,
@@ -74,6 +56,7 @@ class Learner(Holding):
         dim: int = 128,
         classes: int = 0,
         tune_layers: int = 0,
+        head: str = "linear",
     ):
         super().__init__()
         self.shape = shape
@@ -81,7 +64,7 @@ class Learner(Holding):
         f = self.backbone.features
         layers = (nn.Linear(f, f), nn.ReLU(inplace=True), nn.Linear(f, dim)) if dim else ()
         self.projector = nn.Sequential(*layers)
-        self.head = GrowingHead(f, classes)
+        self.head = make_head(head, f, classes)
         self.register_module("states", None)
         note_gradients(self)
         exact = torch.float64 if len(shape) == 1 else torch.float32
@@ -152,13 +135,35 @@ class Learner(Holding):
         (N, f) where inputs are images are what a frozen backbone gave before.
         """
         kind = self.head.weight.dtype
-        features = x if self.embedded(x) else self.backbone(self._prepared(x))
+        features, stages = self._seen(x)
         rows = features.to(kind)
         hidden = self.projector[:-1](rows) if len(self.projector) else None
         projected = rows if hidden is None else self.projector[-1](hidden)
         wide = torch.promote_types(projected.dtype, torch.float32)
         embedding = functional.normalize(projected.to(wide), dim=1)
-        return Output(features, embedding, self.head(rows), hidden)
+        return Output(features, embedding, self.head(rows), hidden, stages)
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        """Features of inputs, with the stages if they are to be shown."""
+        if self.embedded(x):
+            return x, None
+        prepared = self._prepared(x)
+        return (
+            stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared), None)
+        )
+
+    def show_stages(self, show: bool = True) -> None:
+        """Let outputs have `Output.stages`, or no longer; nothing else of them changes.
+
+        Args:
+            show: whether they shall.
+
+        Raises:
+            ConfigError: for a backbone without stages.
+        """
+        if show:
+            require_stages(self.backbone)
+        self.staged = show
 
     def embedded(self, x: Float[Tensor, "n ..."]) -> bool:
         """Whether rows are features of the frozen backbone in place of images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -139,6 +140,11 @@ class Lite0(Backbone):
         self.requires_grad_(False)
         self.tuned = ()
         self.train()
+
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """The last block of each of the seven stages, and the last layer."""
+        ends = list(accumulate(count for count, *_ in STAGES))
+        return (*(self.blocks[end - 1] for end in ends), self.last)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1280"]:
         """Images in [0, 1] to the mean of the last layer over all places."""

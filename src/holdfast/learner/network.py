@@ -41,6 +41,10 @@ class Backbone(nn.Module):
     licence: str = ""
     written: str = ""
 
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """The modules whose outputs, pooled over places, are its stages, first to last; () has none."""
+        return ()
+
     @property
     def frozen(self) -> bool:
         """Whether no weight of it will ever change."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
-from holdfast.learner.adapt import last_blocks
+from holdfast.learner.adapt import blocks_of, last_blocks
 from holdfast.learner.network import Backbone
 from holdfast.learner.preparation import Preparation
 from holdfast.learner.weights import digest
@@ -78,6 +78,10 @@ class Pretrained(Backbone):
             last = output.last_hidden_state
             pooled = last.mean((2, 3)) if last.ndim == 4 else last.mean(1)
         return pooled.flatten(1)
+
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """Its blocks."""
+        return tuple(blocks_of(self.model))
 
     def _unfreeze(self, layers: int, name: str) -> tuple[nn.Module, ...]:
         """Freeze all but the last ``layers`` blocks and the modules that follow them."""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from holdfast.core.errors import ConfigError
-from holdfast.core.ranks import Ranks, Summed, current
+from holdfast.core.ranks import Ranks, current
 
 
 class Synced(_BatchNorm):
     """Batch norm whose mean and variance are those of all ranks' rows; alone it is the usual one.
 
-    mu = sum_r sum_i x_i / n, v = sum_r sum_i (x_i - mu)^2 / n, two messages a layer, and so many again
-    in the backward pass. Running statistics are those of one process with the whole batch.
+    Each rank r has n_r values of a channel, with mean m_r and variance v_r; of all n
+
+        m = sum_r n_r m_r / n,   v = sum_r n_r (v_r + (m_r - m)^2) / n,
+
+    so that one message a layer brings what the forward pass needs, and one what the backward pass does
+    (`_Normalised`). Running statistics are those of one process with the whole batch.
+
+    Source: Chan, Golub, LeVeque, 1983, for the sums
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -25,16 +36,13 @@ class Synced(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        axes = (0, *range(2, x.ndim))
-        shape = (1, -1, *(1,) * (x.ndim - 2))
-        count = ranks.sharing * (x.numel() // (len(x) * x.shape[1]))
-        mean = Summed.apply(ranks, x.sum(axes)) / count
-        away = x - mean.view(shape)
-        variance = Summed.apply(ranks, away.square().sum(axes)) / count
-        self._follow(mean.detach(), variance.detach(), count)
-        out = away * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            out = out * self.weight.view(shape) + self.bias.view(shape)
+        positions = x.numel() // (len(x) * x.shape[1])
+        counts = x.new_tensor([positions * rows for rows in ranks.shares(ranks.sharing)])
+        mean, variance = _moments(ranks, x, counts)
+        self._follow(mean, variance, positions * ranks.sharing)
+        out = _Normalised.apply(
+            ranks, x, mean, variance, self.weight, self.bias, self.eps, positions * ranks.sharing
+        )
         return out.to(input.dtype)
 
     @torch.no_grad()
@@ -49,6 +57,78 @@ class Synced(_BatchNorm):
         free = variance * count / (count - 1)
         self.running_mean.lerp_(mean.to(self.running_mean), weight)
         self.running_var.lerp_(free.to(self.running_var), weight)
+
+
+@torch.no_grad()
+def _moments(
+    ranks: Ranks, x: Float[Tensor, "n c ..."], counts: Float[Tensor, " r"]
+) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+    """Mean and variance of each channel over all ranks' rows, in one message."""
+    mine = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0))
+    means, variances = torch.stack(ranks.all(mine)).unbind(1)  # (R, C) each
+    share = (counts / counts.sum())[:, None]
+    mean = (share * means).sum(0)
+    return mean, (share * (variances + (means - mean).square())).sum(0)
+
+
+class _Normalised(torch.autograd.Function):
+    """y = w (x - m) / sqrt(v + eps) + b, where m and v are functions of all ranks' x.
+
+    With h = (x - m) / sqrt(v + eps) and sums over all n values of a channel, of every rank,
+
+        dx = w / sqrt(v + eps) (dy - sum(dy) / n - h sum(dy h) / n):
+
+    one message, of the two sums. Weights get the sums over this rank's rows.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        ranks: Ranks,
+        x: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        count: int,
+    ) -> Tensor:
+        """Of this rank's rows."""
+        ctx.save_for_backward(x, mean, variance, weight)
+        ctx.ranks, ctx.eps, ctx.count, ctx.shifts = ranks, eps, count, bias is not None
+        return functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        """Of this rank's rows, and of weight and bias."""
+        x, mean, variance, weight = ctx.saved_tensors
+        scale = torch.ones_like(mean) if weight is None else weight
+        dx, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, scale, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )  # with mean and variance fixed: w / sqrt(v + eps) dy, sum(dy h) and sum(dy)
+        sums = torch.stack([of_weight, of_bias])
+        ctx.ranks.sum([sums])
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        root = (variance + ctx.eps).rsqrt()
+        along, level = (scale * root / ctx.count * sums).view(2, *shape)
+        away = (x - mean.view(shape)).mul_(along * root.view(shape)).add_(level)
+        return (
+            None,
+            dx.sub_(away),
+            None,
+            None,
+            *_of(weight, of_weight, ctx.shifts, of_bias),
+            None,
+            None,
+        )
+
+
+def _of(
+    weight: Tensor | None, of_weight: Tensor, shifts: bool, of_bias: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of weight and bias, of those that there are."""
+    return None if weight is None else of_weight, of_bias if shifts else None
 
 
 class Synced1d(Synced, nn.BatchNorm1d):

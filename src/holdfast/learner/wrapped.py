@@ -15,7 +15,8 @@ class Wrapped(Backbone):
     """A network of one's own as a backbone; its width is found by asking it.
 
     One in which nothing can be trained is frozen, and takes images in [0, 1] as they are. ``size``,
-    ``fit`` and ``resize`` are those of the network, if it has them (see `Backbone`).
+    ``fit`` and ``resize`` are those of the network, if it has them (see `Backbone`). Its stages are the
+    modules in its attribute ``stages``, if it has one: a list, an ``nn.ModuleList`` or ``nn.Sequential``.
 
     Args:
         network: maps (N, ...) inputs to (N, f).
@@ -61,6 +62,12 @@ class Wrapped(Backbone):
         if weights and not any(tensor.is_meta for tensor in weights):
             self.sha256 = digest(self.network)
         self.train(self.training)
+
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """What the network says are its stages."""
+        stages = getattr(self.network, "stages", ())
+        usual = isinstance(stages, (tuple, list, nn.ModuleList, nn.Sequential))
+        return tuple(m for m in stages if isinstance(m, nn.Module)) if usual else ()
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
         """Inputs to features."""

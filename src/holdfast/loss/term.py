@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.loss.schedule import Constant, Schedule
+from holdfast.stream.mixing import Mixing
 
 if TYPE_CHECKING:
     from holdfast.core.rows import Rows
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 
-READABLE = ("logits", "embedding", "features", "hidden", "weights")  # what of a learner
+READABLE = ("logits", "embedding", "features", "hidden", "stages", "weights")  # what of a learner
 
 
 class Objective(nn.Module, ABC):
@@ -27,6 +28,9 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, step: Step) -> Tensor:
         """The scalar, with its graph."""
+
+    def foresee(self, step: Step) -> None:
+        """Ask the past network what `forward` will ask it, before the learner has a graph in memory."""
 
     def terms(self) -> list[Term]:
         """The terms it is made of."""
@@ -61,11 +65,15 @@ class Term(Objective):
             one class teaches it nothing.
         penalty: whether it asks nothing of the data; the log then shows its ratio to the rest.
         label: its name in logs.
+        weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) counts as w rows; a term that
+            does not say so leaves weights alone.
         holds_backbone: whether the backbone must stay as it is while the present task is learned.
         turns: whether it now asks the batch's images in quarter turns too, as the part ``turned``, whose
             column ``turn`` says how many quarters (1 to 3).
         extra_rows: rows it brings itself, drawn for it as the part ``given``; a protocol must allow
             them.
+        mixing: of a term on ``mixed``, how that part's rows are mixed; None takes another term's
+            way, or the usual one.
     """
 
     on: str = "batch"
@@ -78,9 +86,11 @@ class Term(Objective):
     needs_rivals: bool = False
     penalty: bool = False
     label: str = "term"
+    weighs: bool = False
     holds_backbone: bool = False
     turns: bool = False
     extra_rows: Rows | None = None
+    mixing: Mixing | None = None
 
     @property
     def teaches(self) -> tuple[str, ...]:
@@ -99,6 +109,12 @@ class Term(Objective):
         value = self.value(part, step)
         step.record(self.label, value)
         return value
+
+    def foresee(self, step: Step) -> None:
+        """The part's past, for a term that compares with it; it is kept, and asked once all the same."""
+        part = step.find(self.on) if self.needs_past and step.has_past else None
+        if part is not None:
+            part.past  # noqa: B018
 
     def begin(self, learner: Learner, task: Task) -> None:
         """Prepare for a task; called before its first step."""
@@ -124,6 +140,11 @@ class Sum(Objective):
         """The sum of the parts."""
         return sum((part(step) for part in self.parts), start=step.zero)
 
+    def foresee(self, step: Step) -> None:
+        """That of each part."""
+        for part in self.parts:
+            part.foresee(step)
+
 
 class Scaled(Objective):
     """weight * a, for a number or a schedule; a is not computed while its weight is 0."""
@@ -142,6 +163,11 @@ class Scaled(Objective):
         if self.label:
             step.record(self.label, step.zero + weight)
         return weight * self.of(step) if weight else step.zero
+
+    def foresee(self, step: Step) -> None:
+        """What is weighted, while its weight is not 0."""
+        if self.weight.at(step.epoch, step.epochs):
+            self.of.foresee(step)
 
 
 def distinct_labels(terms: Sequence[Term]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import Output, outputs
 from holdfast.core.registry import Registry
 from holdfast.core.rows import Rows, cat
+from holdfast.loss.checks import require_option
+from holdfast.memory.leverage import by_leverage
 from holdfast.memory.select import at_random, herding
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 Use = Literal["pool", "mix", "draw", "readout"]
+Select = Literal["random", "herding", "leverage", "root_leverage"]
 
 
 class Memory(nn.Module):
@@ -38,7 +42,8 @@ class Memory(nn.Module):
         super().__init__()
         if capacity is not None and capacity < 0:
             raise ConfigError(f"a memory holds at least 0 images, not {capacity}.")
-        self.capacity, self.use = capacity, use
+        self.capacity = capacity
+        self.use: Use = use
         self.rows: Rows | None = None
 
     def __len__(self) -> int:
@@ -76,6 +81,19 @@ class Memory(nn.Module):
 
     def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
         """Choose what to keep when a task ends."""
+
+    def drop(self, keys: Int[Tensor, " n"]) -> int:
+        """Forget samples; how many of them were stored.
+
+        Args:
+            keys: of all samples that are to be as if never met, stored or not, each told once.
+        """
+        if self.rows is None:
+            return 0
+        stays = ~torch.isin(self.rows.key, keys.to(self.rows.key.device))
+        count = len(self.rows) - int(stays.sum())
+        self.rows = self.rows[stays] if bool(stays.any()) else None
+        return count
 
     def get_extra_state(self) -> dict[str, object]:
         """The stored rows, so that a fresh memory can be given the same content."""
@@ -131,17 +149,23 @@ class ClassBalanced(Memory):
     Args:
         capacity: images in all.
         use: how they come back into training.
-        select: ``random``, or ``herding`` on the features at the time the class was learned.
+        select: by the features at the time the class was learned: ``herding``; ``leverage`` or
+            ``root_leverage``, drawn without replacement by how much the Gram matrix of the class would
+            miss a row (`leverage_shares`); or ``random``, which asks for none.
+
+    Raises:
+        ConfigError: for another selection.
     """
 
     def __init__(
         self,
         capacity: int = 200,
         use: Use = "pool",
-        select: Literal["random", "herding"] = "random",
+        select: Select = "random",
     ):
         super().__init__(capacity, use)
-        self.select = select
+        require_option("selection", select, get_args(Select))
+        self.select: Select = select
 
     def consolidate(self, learner: Learner, task: Task, generator: torch.Generator) -> None:
         """Shrink the old classes' shares (best first, so a prefix stays) and take in the new."""
@@ -154,19 +178,32 @@ class ClassBalanced(Memory):
             old = ((table.y == c) & (table.task < task.index)).nonzero()[:, 0]
             new = ((table.y == c) & (table.task == task.index)).nonzero()[:, 0]
             old = old[_in_turn(table.task[old])]
+            room = quota
             if len(old) and len(new):  # the class came again: every arrival has an even share
                 arrivals = len(table.task[old].unique()) + 1
-                old = old[: max(quota - len(new), quota - quota // arrivals)]
-            chosen = self._choose(learner, table[new], quota - len(old), generator)
-            tables.append(table[torch.cat([old[:quota], new[chosen]])])
+                room = max(quota - len(new), quota - quota // arrivals)
+            stays = self._shrunk(table[old], room)
+            taken = self._taken(learner, table[new], max(quota - len(stays), 0), generator)
+            tables.append(cat([stays, taken]))
         self.rows = cat(tables)
+
+    def _shrunk(self, rows: Rows, keep: int) -> Rows:
+        """The best of a class that was stored."""
+        return rows[slice(0, keep)]
+
+    def _taken(self, learner: Learner, rows: Rows, keep: int, generator: torch.Generator) -> Rows:
+        """The best of a class's new rows."""
+        return rows[self._choose(learner, rows, keep, generator)]
 
     def _choose(
         self, learner: Learner, rows: Rows, keep: int, generator: torch.Generator
     ) -> Tensor:
-        if self.select == "random" or keep <= 0 or not len(rows):
-            return at_random(len(rows), max(keep, 0), generator)
-        return herding(torch.nn.functional.normalize(outputs(learner, rows).features, dim=1), keep)
+        if self.select == "random" or not keep or not len(rows):
+            return at_random(len(rows), keep, generator)
+        features = torch.nn.functional.normalize(outputs(learner, rows).features, dim=1)
+        if self.select == "herding":
+            return herding(features, keep)
+        return by_leverage(features, keep, generator, root=self.select == "root_leverage")
 
 
 def _in_turn(task: Tensor) -> Tensor:

@@ -20,6 +20,11 @@ class Reservoir(Memory):
     A noted column is the learner's output for a view of the row at one epoch of its task, drawn
     uniformly among those in which the row was met. Classes that the head did not have then are nan.
 
+    What is dropped leaves places that later rows fill by random pairing: with ``stored`` and ``absent``
+    rows dropped and not made up for, the next row takes a place with chance stored / (stored +
+    absent), so that the sample stays uniform over what is left (Gemulla, Lehner, Haas, 2008; not
+    verified against the source).
+
     Args:
         capacity: images in all.
         use: how they come back into training.
@@ -45,6 +50,7 @@ class Reservoir(Memory):
                 f"not columns={columns} and draws={draws}."
             )
         self.seen, self.columns, self.draws = 0, columns, draws
+        self.owed = (0, 0)  # rows dropped and not made up for: that were stored, and that were not
 
     def drawn(self, size: int, generator: torch.Generator) -> dict[str, Rows]:
         """The parts ``memory``, ``memory_2``, ..., each drawn anew."""
@@ -64,7 +70,32 @@ class Reservoir(Memory):
         elif self.columns and self.rows is not None:
             self._renew(self.rows, rows, epoch, generator)
 
+    def drop(self, keys: Tensor) -> int:
+        """Forget samples that were offered; how many of them were stored."""
+        stored = super().drop(keys)
+        absent = int(keys.unique().numel()) - stored
+        self.owed = (self.owed[0] + stored, self.owed[1] + absent)
+        return stored
+
+    def _made_up(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """Let the first rows stand for dropped ones; those that are left."""
+        stored, total = self.owed[0], sum(self.owed)
+        count = min(total, len(rows))
+        if not count:
+            return rows
+        order = torch.randperm(total, generator=generator, device=generator.device)
+        chosen = order[:count] < stored
+        fresh = rows[slice(0, count)][chosen]
+        if len(fresh):
+            table = None if self.rows is None else self._widened(self.rows, fresh)
+            self.rows = fresh if table is None else cat([table, fresh])
+        self.owed = (stored - len(fresh), self.owed[1] - (count - len(fresh)))
+        return rows[slice(count, None)]
+
     def _offer(self, rows: Rows, generator: torch.Generator) -> None:
+        rows = self._made_up(rows, generator)
+        if not len(rows):
+            return
         capacity = self.capacity or 0
         fill = min(max(capacity - len(self), 0), len(rows))
         first = rows[slice(0, fill)]
@@ -106,12 +137,13 @@ class Reservoir(Memory):
         self.rows = replace(stored, extra=extra)
 
     def get_extra_state(self) -> dict[str, object]:
-        """The stored rows and how many were offered."""
-        return {"seen": self.seen, "stored": super().get_extra_state()}
+        """The stored rows, how many were offered, and what is owed for dropped ones."""
+        owed = {"owed": self.owed} if sum(self.owed) else {}
+        return {"seen": self.seen, "stored": super().get_extra_state()} | owed
 
     def set_extra_state(self, state: dict) -> None:
-        """Take over stored rows and the count."""
-        self.seen = state["seen"]
+        """Take over stored rows and counts."""
+        self.seen, self.owed = state["seen"], tuple(state.get("owed", (0, 0)))
         super().set_extra_state(state["stored"])
 
 

@@ -31,6 +31,7 @@ from holdfast.metrics.conformal import (
     next_alpha,
 )
 from holdfast.metrics.dimension import effective_rank, participation_ratio, two_nn
+from holdfast.metrics.funnel import gaussian_kl, narrowest, sliced_w1
 from holdfast.metrics.missing import Missing, reason_of
 from holdfast.metrics.openset import (
     auroc,
@@ -40,6 +41,8 @@ from holdfast.metrics.openset import (
     openset_figures,
     oscr,
 )
+from holdfast.metrics.residual import Planes, task_residuals
+from holdfast.metrics.shift import class_spread, domain_divergence, domain_odds
 from holdfast.metrics.similarity import (
     aligned_similarity,
     cca,
@@ -50,10 +53,25 @@ from holdfast.metrics.similarity import (
 )
 from holdfast.metrics.stability import distance_drift, rotated, shesha, spearman
 from holdfast.metrics.subspace import frozen_part, frozen_share, left_basis, overlap
+from holdfast.metrics.transport import monge_gap
+from holdfast.metrics.unlearning import (
+    Difference,
+    Membership,
+    gaussian_auc,
+    klom,
+    klom_floor,
+    margins,
+    membership,
+    relearn_time,
+    retrained_difference,
+)
 
 __all__ = [
     "Accuracy",
+    "Difference",
+    "Membership",
     "Missing",
+    "Planes",
     "accuracies",
     "adaptive_ece",
     "aligned_similarity",
@@ -64,12 +82,15 @@ __all__ = [
     "cca",
     "cdnv",
     "cka",
+    "class_spread",
     "class_thresholds",
     "collapse_gap",
     "conformal_sets",
     "conformal_threshold",
     "coverage",
     "distance_drift",
+    "domain_divergence",
+    "domain_odds",
     "ece_floor",
     "effective_rank",
     "equinorm",
@@ -79,10 +100,18 @@ __all__ = [
     "fpr_at_unknown95",
     "frozen_part",
     "frozen_share",
+    "gaussian_auc",
+    "gaussian_kl",
     "invasion",
+    "klom",
+    "klom_floor",
     "left_basis",
+    "margins",
     "mean_drift",
     "mean_size",
+    "membership",
+    "monge_gap",
+    "narrowest",
     "nc1",
     "nc1_quotient",
     "nc2",
@@ -98,12 +127,16 @@ __all__ = [
     "procrustes",
     "prototype_alignment",
     "reason_of",
+    "relearn_time",
+    "retrained_difference",
     "retrieval",
     "right_task",
     "rotated",
     "separation",
     "shesha",
     "silhouette",
+    "sliced_w1",
     "spearman",
+    "task_residuals",
     "two_nn",
 ]

@@ -5,9 +5,12 @@ from holdfast.readout.by_state import ByState
 from holdfast.readout.decision import Decision
 from holdfast.readout.fecam import FeCAM
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
-from holdfast.readout.klda import KernelGaussian
-from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead, fit_softmax
+from holdfast.readout.klda import KernelEnsemble, KernelGaussian
+from holdfast.readout.laplacian import Transduced, neighbour_graph, transduce
+from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead
+from holdfast.readout.mixture import Mixed, Mixture, mirror_step
 from holdfast.readout.nearest import NearestMean, NearestPrototype
+from holdfast.readout.newton import newton_unlearned
 from holdfast.readout.readout import (
     READOUTS,
     FitContext,
@@ -19,6 +22,8 @@ from holdfast.readout.readout import (
 from holdfast.readout.ridge import RandomFeatureRidge, Ridge
 from holdfast.readout.select import Select
 from holdfast.readout.streaming import Streaming
+from holdfast.readout.subspace import Subspace
+from holdfast.statistics.softmax import fit_softmax, separate
 
 __all__ = [
     "READOUTS",
@@ -30,9 +35,12 @@ __all__ = [
     "FitContext",
     "Gaussian",
     "Head",
+    "KernelEnsemble",
     "KernelGaussian",
     "LinearProbe",
     "LinearReadout",
+    "Mixed",
+    "Mixture",
     "NearestMean",
     "NearestPrototype",
     "PseudoHead",
@@ -42,8 +50,15 @@ __all__ = [
     "Select",
     "SharedGaussian",
     "Streaming",
+    "Subspace",
+    "Transduced",
     "build_readout",
     "fit_softmax",
+    "mirror_step",
+    "neighbour_graph",
+    "newton_unlearned",
     "readout_class",
     "register",
+    "separate",
+    "transduce",
 ]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from holdfast.readout.confidence import Confidence
+from holdfast.readout.forgetting import KEPT
 from holdfast.readout.held_out import HeldOut
 from holdfast.readout.measure import confidence_by
 from holdfast.readout.streaming import Streaming
@@ -44,7 +45,8 @@ def decide_by(readout: Streaming, statistics: Statistics) -> dict[str, str]:
     readout.confidence = former
     if before is not None and after is not None:
         readout.confidence = _carried(former, before, after)
-    names = {"temperature": CARRIED} | ({"threshold": CARRIED} if len(former.reach) else {})
+    names = dict.fromkeys(readout.lasting, KEPT) | {"temperature": CARRIED}
+    names |= {"threshold": CARRIED} if len(former.reach) else {}
     return names | ({} if draws is None else {"decision": "by draws, where it is not fixed"})
 
 

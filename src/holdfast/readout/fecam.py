@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from holdfast.loss.checks import require_option
 from holdfast.readout.decision import (
     ClassWhitening,
     Decision,
@@ -21,6 +23,7 @@ from holdfast.readout.gaussian import ClassGaussian, Tukey
 from holdfast.readout.readout import Space, register
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import ClassCovariance, draw_rows
+from holdfast.statistics.roots import LowRankScatter, TailLowRankScatter
 from holdfast.statistics.scatter import FullScatter, TailScatter
 from holdfast.statistics.tracker import Tracker
 
@@ -99,7 +102,9 @@ class FeCAM(ClassGaussian):
     network
     stands still after its first task, on which alone it decides by the nearest mean in place of this.
     Where a
-    network moves, `class-correlation` is made for it. Stored are K (1 + 2 f + f^2) + 202 numbers.
+    network moves, `class-correlation` is made for it. Stored are K (1 + 2 f + f^2) + 202 numbers; with the
+    structure low_rank, r f + 1 in place of f^2. A diagonal one would leave nothing: correlations
+    would be the identity.
 
     A state of earlier versions, where this name meant `class-correlation`, stays what it was.
 
@@ -108,9 +113,12 @@ class FeCAM(ClassGaussian):
         gamma1: shrinkage of the diagonal, each time.
         gamma2: shrinkage of the rest, each time; at most gamma1.
         tukey: exponent on each feature's absolute value, its sign kept.
+        structure: of the stored scatters: full, as published, or low_rank.
+        rank: of low_rank.
 
     Raises:
-        ConfigError: for a negative shrinkage, gamma2 above gamma1, or a power that is not positive.
+        ConfigError: for a negative shrinkage, gamma2 above gamma1, a power that is not positive, or
+            another structure.
 
     Source: Goswami et al., *FeCAM*, NeurIPS 2023, by its public code; docs/theory.md, section 9
     """
@@ -118,16 +126,25 @@ class FeCAM(ClassGaussian):
     label = "fecam"
 
     def __init__(
-        self, on: Space = "features", gamma1: float = 1.0, gamma2: float = 1.0, tukey: float = 0.5
+        self,
+        on: Space = "features",
+        gamma1: float = 1.0,
+        gamma2: float = 1.0,
+        tukey: float = 0.5,
+        structure: Literal["full", "low_rank"] = "full",
+        rank: int = 8,
     ):
+        require_option("structure", structure, ("full", "low_rank"))
         super().__init__(
-            on, gamma1, gamma2, normalise=True, determinant=False, tukey=tukey, drift="none"
-        )
+            on, gamma1, gamma2, normalise=True, determinant=False, tukey=tukey, drift="none",
+            structure=structure, rank=rank,
+        )  # fmt: skip
         self.older = False
-        self._track("none", "tail", replace(self.measure, pool=0.0, twice=True))
+        kept = "tail" if structure == "full" else "tail_low_rank"
+        self._track("none", kept, replace(self.measure, pool=0.0, twice=True))
 
     def _track(self, drift: str, structure: str, measure: ClassCovariance) -> None:
-        self.tracker, self.measure = Tracker(drift, structure), measure
+        self.tracker, self.measure = Tracker(drift, structure, self.rank), measure
         self.residuals, self.forecasts = self.tracker.residuals, self.tracker.forecasts
         self.needs_past, self.pool = self.tracker.follows, measure.pool
 
@@ -150,10 +167,13 @@ class FeCAM(ClassGaussian):
         """Of unit rows: the unit power of the means, and the scatter of the power."""
         if self.older:
             return statistics
-        assert isinstance(statistics.scatter, TailScatter)
+        scatter = statistics.scatter
         mean = statistics.mean[:, : statistics.mean.shape[1] // 2]
         unit = UnitRows()(Tukey(self.tukey)(mean))
-        return Statistics(statistics.count, unit, FullScatter(statistics.scatter.full))
+        if isinstance(scatter, TailLowRankScatter):
+            return Statistics(statistics.count, unit, LowRankScatter(scatter.root, scatter.tail))
+        assert isinstance(scatter, TailScatter)
+        return Statistics(statistics.count, unit, FullScatter(scatter.full))
 
     def whitened(self, statistics: Statistics) -> Whitening:  # type: ignore[override]
         """By a correlation of each class."""
@@ -176,7 +196,7 @@ class FeCAM(ClassGaussian):
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take over what was learned, in the way in which it was."""
-        if state and state["mean"].shape[1] == state["full"].shape[2]:
+        if state and "full" in state and state["mean"].shape[1] == state["full"].shape[2]:
             self.older = True
             self._track("ridge", "full", replace(self.measure, pool=10.0, twice=False))
         super().set_extra_state(state)

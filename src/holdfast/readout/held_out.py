@@ -12,6 +12,7 @@ from torch import Tensor
 
 from holdfast.readout.decision import Decision
 from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.weighed import add_weighed
 
 FOLDS = 4
 ROUNDS = 20  # of k-means
@@ -49,6 +50,7 @@ class HeldOut:
         y: (N,) their classes.
         classes: K so far.
         most: folds that are measured; each costs a solution of its own.
+        weight: (N,) for how many rows each one stands; None is one.
     """
 
     before: Statistics
@@ -56,6 +58,7 @@ class HeldOut:
     y: Int[Tensor, " n"]
     classes: int
     most: int = FOLDS
+    weight: Float[Tensor, " n"] | None = None
 
     @cached_property
     def folds(self) -> list[Fold]:
@@ -85,8 +88,8 @@ class HeldOut:
                 yield Fold(rest, self.x[out][known], self.y[out][known])
 
     def _rest(self, stay: Bool[Tensor, " n"]) -> Statistics:
-        x, y = (self.x[stay], self.y[stay]) if bool(stay.any()) else (self.x[:0], self.y[:0])
-        return self.before.add(x, y, self.classes)
+        weight = None if self.weight is None else self.weight[stay]
+        return add_weighed(self.before, self.x[stay], self.y[stay], self.classes, weight)
 
 
 def scene_folds(

@@ -12,6 +12,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.readout.gaussian import SharedGaussian, solve_gaussian
 from holdfast.readout.held_out import HeldOut
 from holdfast.readout.lift import FourierFeatures, lift_width
+from holdfast.readout.mixture import Mixed
 from holdfast.readout.readout import FitContext, Space, register
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import SharedCovariance
@@ -52,6 +53,7 @@ class KernelGaussian(SharedGaussian):
     """
 
     label = "klda"
+    lasting = ("kernel",)  # by the first task's rows
 
     def __init__(
         self,
@@ -120,6 +122,44 @@ class KernelGaussian(SharedGaussian):
         """Take over what was learned."""
         super().set_extra_state(state)
         self.chosen = float(state["kernel"]) if state else None
+
+
+@register("klda-ensemble")
+class KernelEnsemble(Mixed):
+    """The mean of the probabilities of `klda` with several lifts, each of a seed of its own.
+
+    Each is calibrated by itself. Stored are the numbers of ``seeds`` readouts.
+
+    Args:
+        on: ``features``, ``hidden`` or ``embedding``.
+        shrinkage: as for `SharedGaussian`.
+        width: as for `KernelGaussian`.
+        sharpness: as for `KernelGaussian`.
+        seeds: how many.
+        seed: the first of them.
+
+    Raises:
+        ConfigError: for no seed; as of `KernelGaussian`.
+
+    Source: KLDA (Momeni et al., 2025), whose ensemble is the mean softmax of minus distances
+    """
+
+    label = "klda-ensemble"
+
+    def __init__(
+        self,
+        on: Space = "features",
+        shrinkage: float | None = None,
+        width: int = 0,
+        sharpness: float | None = None,
+        seeds: int = 3,
+        seed: int = 0,
+    ):
+        each = range(seed, seed + seeds)
+        super().__init__([KernelGaussian(on, shrinkage, width, sharpness, s) for s in each])
+        self.on: Space = on
+        self.shrinkage, self.width, self.sharpness = shrinkage, width, sharpness
+        self.seeds, self.seed = seeds, seed
 
 
 def median_distance(x: Float[Tensor, "n f"]) -> float:

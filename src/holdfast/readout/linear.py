@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import in_float64
 from holdfast.core.output import Output, outputs
+from holdfast.core.rows import cat, row_weights
+from holdfast.loss.checks import require_option
 from holdfast.readout.decision import linear_layer
+from holdfast.readout.forgetting import rest_of
 from holdfast.readout.readout import FitContext, Readout, Space, register
 from holdfast.statistics.covariance import ClassCovariance, SharedCovariance
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.gaussian_source import GaussianSource
 from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.softmax import Solver, balanced_shares, fit_softmax
 from holdfast.statistics.tracker import check_rows
 
 
@@ -55,56 +61,6 @@ class Head(Readout):
         self.seen = state
 
 
-def balanced_shares(y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Shares of the rows that sum to 1 and give every class the same.
-
-    >>> balanced_shares(torch.tensor([0, 2, 2])).tolist()
-    [0.5, 0.25, 0.25]
-    """
-    count = torch.bincount(y)
-    return 1 / (count[y] * (count > 0).sum())
-
-
-def fit_softmax(
-    x: Float[Tensor, "n f"],
-    y: Int[Tensor, " n"],
-    classes: int,
-    decay: float = 1e-3,
-    steps: int = 100,
-) -> tuple[Float[Tensor, "k f"], Float[Tensor, " k"]]:
-    """Class-balanced softmax regression: every class weighs the same, however many rows it has.
-
-    Minimises mean_k mean_{i in k} -log p_k(x_i) + decay/2 ||W||^2 by L-BFGS from zero, so the
-    result does not depend on a seed.
-
-    Args:
-        x: rows, best standardised.
-        y: their classes.
-        classes: K.
-        decay: of the weights, not of the bias.
-        steps: of L-BFGS, at most.
-
-    Returns:
-        (K, f) weights and (K,) biases.
-    """
-    share = balanced_shares(y).to(x.dtype)
-    weight = x.new_zeros(classes, x.shape[1], requires_grad=True)
-    bias = x.new_zeros(classes, requires_grad=True)
-    search = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        search.zero_grad()
-        log_p = functional.log_softmax(x @ weight.T + bias, 1)
-        loss = -(share * log_p.gather(1, y[:, None])[:, 0]).sum()
-        loss = loss + decay / 2 * weight.square().sum()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        search.step(closure)
-    return weight.detach(), bias.detach()
-
-
 class LinearReadout(Readout):
     """Scores x W^T + b; a subclass solves for W and b when it is fitted.
 
@@ -137,31 +93,48 @@ class LinearReadout(Readout):
 class LinearProbe(LinearReadout):
     """Class-balanced linear classifier on the current task's rows and the stored images.
 
+    A row with a weight (`holdfast.core.rows.row_weights`) counts as so many rows of its class.
+
     Args:
         on: ``features``, ``hidden`` or ``embedding``.
         decay: weight decay on standardised features.
+        solver: ``lbfgs``, or ``normalised`` steps until no row is wrong (`separate`), without decay.
+
+    Raises:
+        ConfigError: for another solver.
 
     Source: docs/theory.md, section 9
     """
 
     label = "probe"
     uses_images = True
+    weighs = True
+    solver: Solver = "lbfgs"
 
-    def __init__(self, on: Space = "features", decay: float = 1e-3):
+    def __init__(self, on: Space = "features", decay: float = 1e-3, solver: Solver = "lbfgs"):
         super().__init__(on)
+        require_option("solver", solver, get_args(Solver))
         self.decay = decay
+        if (
+            solver != "lbfgs"
+        ):  # else it is no setting of this object: runs begun before it was one go on
+            self.solver = solver
 
     def fit(self, context: FitContext) -> None:
         """Train anew on the task and the memory; a stored row of this task is not used twice."""
         task, stored = context.task, context.memory.rows
-        x, y = self.select(context.out).float(), task.train.y
+        x, tables = self.select(context.out).float(), [task.train]
         if stored is not None and len(old := stored[stored.task < task.index]):
             x = torch.cat([x, self.select(outputs(context.learner, old)).float()])
-            y = torch.cat([y, old.y])
-        share = balanced_shares(y)
+            tables.append(old)
+        rows = cat([table.with_x(table.y) for table in tables])  # all but the inputs
+        y, of = rows.y, row_weights(rows)
+        share = balanced_shares(y, of)
         mean = share @ x
         std = (share @ (x - mean) ** 2).sqrt().clamp_min(1e-6)
-        weight, bias = fit_softmax((x - mean) / std, y, context.classes, self.decay)
+        weight, bias = fit_softmax(
+            (x - mean) / std, y, context.classes, self.decay, weight=of, solver=self.solver
+        )
         self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
 
 
@@ -187,6 +160,7 @@ class PseudoHead(LinearReadout):
     """
 
     label = "pseudo-head"
+    weighs = True
 
     def __init__(
         self,
@@ -220,10 +194,21 @@ class PseudoHead(LinearReadout):
         check_rows(rows, y, context.task, f"the readout {self.name}", self.on)
         past = context.past_out if self.needs_past else None
         past = None if past is None else self.select(past)
-        self.source.update(rows, y, context.classes, past)
+        self.source.update(rows, y, context.classes, past, row_weights(context.task.train))
+        self._train(context.classes)
+
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Take rows out of the Gaussians, and train anew on draws; see `Readout.forget`."""
+        tracker, x = self.source.tracker, in_float64(self.select(out))
+        tracker.statistics = rest_of(tracker, self.name, x, y, slack)
+        self._train(len(tracker.statistics.count))
+        return {}
+
+    def _train(self, classes: int) -> None:
+        """Softmax regression on draws of every class."""
         x, y = self.source.draw(self.each, self.seed)
         mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-        weight, bias = fit_softmax((x - mean) / std, y, context.classes, self.decay)
+        weight, bias = fit_softmax((x - mean) / std, y, classes, self.decay)
         bias = bias.masked_fill(~self.source.known.met, -torch.inf)
         self.solved = {"weight": weight / std, "bias": bias - weight @ (mean / std)}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
@@ -17,6 +18,7 @@ from holdfast.core.output import Output, outputs
 from holdfast.core.registry import Registry
 from holdfast.learner.learner import Learner
 from holdfast.learner.prototype import Frame
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.tracker import check_finite
 
 if TYPE_CHECKING:
@@ -62,6 +64,31 @@ class FitContext:
         return None if self.past is None else outputs(self.past, self.task.train)
 
 
+class Portion(FitContext):
+    """Some rows of a task alone, of which no network is asked again.
+
+    Args:
+        whole: the task.
+        index: of the rows.
+    """
+
+    def __init__(self, whole: FitContext, index: Int[Tensor, " m"]):
+        task = replace(whole.task, train=whole.task.train[index])
+        super().__init__(whole.learner, task, whole.memory, (whole.classes - 1,), whole.past)
+        self.whole, self.index = whole, index
+
+    @cached_property
+    def out(self) -> Output:
+        """Of these rows."""
+        return self.whole.out.rows(self.index)
+
+    @cached_property
+    def past_out(self) -> Output | None:
+        """Of these rows."""
+        past = self.whole.past_out
+        return None if past is None else past.rows(self.index)
+
+
 class Readout(nn.Module, ABC):
     """Scores over all classes seen so far. It is never told the task of an input.
 
@@ -75,6 +102,7 @@ class Readout(nn.Module, ABC):
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
         needs_states: whether it reads what the network says under each task's state.
+        weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) is learned as w rows.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`Drift.residual`).
         forecasts: of each of them (`Drift.forecast`).
@@ -89,6 +117,7 @@ class Readout(nn.Module, ABC):
     needs_head: bool = False
     needs_frame: bool = False
     needs_states: bool = False
+    weighs: bool = False
 
     def __init__(self, on: Space = "features"):
         super().__init__()
@@ -116,6 +145,26 @@ class Readout(nn.Module, ABC):
 
     def fit(self, context: FitContext) -> None:
         """Take in a task that was just learned."""
+
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Go on without rows that were learned, as if they had never come.
+
+        Args:
+            out: what the network that the readout reads says of them.
+            y: the class of each.
+            slack: as of `Statistics.remove`.
+
+        Returns:
+            What had been chosen while they were there, each with how it stands now.
+
+        Raises:
+            ConfigError: for a readout from which rows cannot be taken; this one has no statistics.
+            DataError: for rows that were not learned.
+        """
+        raise ConfigError(
+            f"the readout {self.name} keeps no statistics of the rows it was learned from, so none can be "
+            "taken out of it: fit it anew without them, or use gaussian, ridge or mean."
+        )
 
     @abstractmethod
     def scores(self, out: Output) -> Float[Tensor, "n k"]:

@@ -66,6 +66,11 @@ class Ridge(Streaming):
         self.strength, self.balance, self.unit = strength, balance, unit
         self.chosen = USUAL if strength is None else strength
 
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The strength, unless it was set."""
+        return ("strength",) if self.strength is None else ()
+
     def choose(self, heldout: HeldOut) -> None:
         """Choose the strength on the rows held out."""
         if self.strength is not None or not heldout.folds:

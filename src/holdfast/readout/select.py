@@ -78,6 +78,11 @@ class Select(Streaming):
         self.reason = ""
         self._ruler: tuple[Linear, Outside] | None = None
 
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The rule, unless it was set."""
+        return () if self.rule else ("rule",)
+
     def choose(self, heldout: HeldOut) -> None:
         """Choose by the rows held out."""
         if self.rule:

@@ -13,16 +13,20 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import in_float64
 from holdfast.core.output import Output
+from holdfast.core.rows import row_weights
 from holdfast.metrics.conformal import conformal_sets
 from holdfast.readout.confidence import Confidence
 from holdfast.readout.decision import Decision, Masked, MinusLargest
+from holdfast.readout.forgetting import kept_choices, rest_of
 from holdfast.readout.held_out import FOLDS, HeldOut
 from holdfast.readout.measure import confidence_by
 from holdfast.readout.readout import FitContext, Readout, Space
 from holdfast.statistics.class_statistics import Statistics
+from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.scatter import ScatterKind
 from holdfast.statistics.tracker import Tracker, check_rows
+from holdfast.statistics.weighed import add_weighed
 
 MANY = 200  # classes beyond which two folds are held out in place of four
 
@@ -46,7 +50,10 @@ class Streaming(Readout):
         ConfigError: for an unknown space, drift or structure.
     """
 
+    weighs = True
     by_class = False  # whether a class has an unknown threshold of its own
+    choices: tuple[str, ...] = ()  # what is chosen by rows
+    lasting: tuple[str, ...] = ()  # what the first rows chose for good
 
     def __init__(
         self,
@@ -133,8 +140,9 @@ class Streaming(Readout):
         past = context.past_out if self.needs_past and self.statistics is not None else None
         before = self.tracker.moved(x, None if past is None else self.read(past), y)
         most = self.measured if context.classes <= MANY else min(self.measured, 2)
-        after, before = before.add(x, y, context.classes), self.measurable(before)
-        heldout = HeldOut(before, x, y, context.classes, most)
+        weight = row_weights(context.task.train)
+        after, before = add_weighed(before, x, y, context.classes, weight), self.measurable(before)
+        heldout = HeldOut(before, x, y, context.classes, most, weight)
         rows, classes = int(after.count.sum()), int(after.met.sum())
         stale = self.confidence.stale(rows, classes)
         if stale:
@@ -143,6 +151,18 @@ class Streaming(Readout):
         self.forget_decision()
         if stale:
             self.confidence = confidence_by(self, heldout, (rows, classes))
+
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Take rows out of the statistics; see `Readout.forget`. What was chosen with them stays."""
+        rest = rest_of(self.tracker, self.name, self.read(out), y, slack)
+        self.tracker.statistics = rest
+        self.forget_decision()
+        return kept_choices((*self.choices, *self.lasting), self.confidence)
+
+    def take_beside(self, statistics: Statistics) -> None:
+        """Take over statistics that hold further rows of the task that is fitted next."""
+        self.tracker.statistics = statistics
+        self.forget_decision()
 
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""

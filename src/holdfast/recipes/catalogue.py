@@ -11,6 +11,7 @@ from holdfast.core.errors import unknown
 from holdfast.core.grammar import arguments, fitted, type_hints
 from holdfast.core.registry import Entry, Registry
 from holdfast.recipes.method import Method
+from holdfast.recipes.part import PARAMETER, composable, part_texts
 from holdfast.recipes.presets import Preset
 
 Recipe = Callable[..., Method]
@@ -24,7 +25,7 @@ def make(text: str, preset: Preset | None = None, **parameters: object) -> Metho
     Args:
         text: its name, perhaps with settings: ``fnc2:tau=0.5``.
         preset: whose parameters the recipe has unless it is told otherwise.
-        parameters: over those of the text.
+        parameters: over those of the text; ``add`` names further parts (`holdfast.recipes.part`).
 
     Raises:
         ConfigError: for an unknown recipe or parameter, with the nearest name; for a value of
@@ -42,6 +43,7 @@ def resolve(
 ) -> tuple[Entry[Recipe], dict[str, Any]]:
     """A recipe and the parameters it is called with; the arguments are those of `make`."""
     entry, rest = RECIPES.find(text)
+    entry = replace(entry, value=composable(entry.value))
     where = f"recipe {entry.name}"
     known = inspect.signature(entry.value).parameters
     hints = type_hints(entry.value)
@@ -54,6 +56,8 @@ def resolve(
         name: fitted(value, hints.get(name, Any), f"{where}: {name}")
         for name, value in parameters.items()
     }
+    if isinstance(values.get(PARAMETER), str) and not part_texts(values[PARAMETER]):
+        del values[PARAMETER]  # as if nobody had named it
     return entry, values
 
 
@@ -63,4 +67,5 @@ def full_parameters(
     """Every parameter of a recipe with its value, defaults too; the arguments are those of `make`."""
     entry, values = resolve(text, preset, **parameters)
     known = inspect.signature(entry.value).parameters.values()
-    return {p.name: p.default for p in known if p.default is not p.empty} | values
+    usual = {p.name: p.default for p in known if p.default is not p.empty}
+    return {n: v for n, v in (usual | values).items() if n != PARAMETER or n in values}

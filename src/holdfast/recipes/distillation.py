@@ -22,8 +22,8 @@ def lwf(
     Args:
         weight: of the distillation.
         T: temperature of both networks' answers.
-        divergence: forward_kl, reverse_kl, jensen_shannon, balanced_kl or hellinger, each scaled so
-            that one weight means one strength.
+        divergence: forward_kl, reverse_kl, jensen_shannon, balanced_kl, jeffreys, hellinger or alpha,
+            each scaled so that one weight means one strength.
         teacher: whose answers are kept: the past network's, those of a random network, or the past's
             shuffled over the batch; the last two are controls.
 

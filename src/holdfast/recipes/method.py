@@ -9,17 +9,20 @@ from typing import get_args
 import torch
 from torch import nn
 
+from holdfast.anchor.past import Past
 from holdfast.anchor.rule import Rule
 from holdfast.core.errors import ConfigError
 from holdfast.core.rows import Rows
 from holdfast.core.settings import Training
 from holdfast.learner.adapt import Norms, parse_way
+from holdfast.learner.heads import HeadName
 from holdfast.learner.prototype import Frame
 from holdfast.loss.checks import require_option
 from holdfast.loss.term import Objective, Term
 from holdfast.memory.memory import Memory, NoMemory
 from holdfast.memory.protocol import Protocol
 from holdfast.readout.readout import Readout
+from holdfast.stream.mixing import Mixing
 
 Optimizer = Callable[[Iterable[nn.Parameter], Training], torch.optim.Optimizer]
 DIM = 128  # width of the embedding where no term asks for another
@@ -53,10 +56,14 @@ class Method:
             readouts learn alone.
         hold_norms: what of the norms stays as it is after the first task: ``none``; ``statistics``, the
             running ones of batch norm; or ``all``, their scales and shifts too.
+        past: makes the network that later tasks are held to, of the learner as a task leaves it and the
+            task: of the same architecture, such as `TunedPast`; None takes a frozen copy.
+        head: that is trained: ``linear``, ``cosine`` or ``grassmann`` (`holdfast.learner.heads`).
 
     Raises:
         ConfigError: if a part reads a head that no term trains, or two terms ask for embeddings of
-            different widths; for another value of ``hold_norms``.
+            different widths or rows mixed in different ways; for another value of ``hold_norms`` or
+            ``head``.
     """
 
     loss: Objective | None
@@ -69,6 +76,8 @@ class Method:
     adapt: str = "none"
     once: bool = False
     hold_norms: Norms = "none"
+    past: Past | None = None
+    head: HeadName = "linear"
 
     def __post_init__(self):
         if parse_way(self.adapt)[0] != "none" and self.loss is not None:
@@ -78,6 +87,7 @@ class Method:
         if self.loss is None and any(isinstance(anchor, Objective) for anchor in self.anchors):
             raise ConfigError("a method without a loss trains nothing: it has no use for anchors.")
         require_option("holding of norms", self.hold_norms, get_args(Norms))
+        require_option("head", self.head, get_args(HeadName))
         untrained = [part for part in (*self.terms, *self.rules) if "logits" in part.asks]
         if untrained and not self._teaches_head:
             name = type(untrained[0]).__name__
@@ -92,6 +102,7 @@ class Method:
             raise ConfigError(
                 f"the terms of this method ask for embeddings of width {both}: give all of them one."
             )
+        _ = self.mixing  # refuses two ways
 
     @property
     def trains_head(self) -> bool:
@@ -166,6 +177,22 @@ class Method:
         """The prototypes its parts share, if it has any."""
         frames = [m for o in self.objectives for m in o.modules() if isinstance(m, Frame)]
         return frames[0] if frames else None
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """How the rows of the part ``mixed`` are mixed; None if no term asks them.
+
+        Raises:
+            ConfigError: if terms want them mixed in different ways.
+        """
+        asking = [term for term in self.terms if term.on == "mixed"]
+        ways = list(dict.fromkeys(term.mixing for term in asking if term.mixing))
+        if len(ways) > 1:
+            both = " and as ".join(map(str, ways))
+            raise ConfigError(
+                f"terms of this method want rows mixed as {both}: give all of them one way."
+            )
+        return ways[0] if ways else Mixing() if asking else None
 
     @property
     def rows(self) -> Rows | None:

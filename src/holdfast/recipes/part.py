@@ -7,11 +7,16 @@ does that replaces the loss or the memory. Its settings and their types are the 
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from holdfast.anchor.rule import Rule
 from holdfast.core.errors import ConfigError
+from holdfast.core.grammar import bare, pieces
 from holdfast.core.registry import Registry
 from holdfast.loss.term import Objective
 from holdfast.recipes.method import Method
@@ -21,25 +26,76 @@ PARTS: Registry[Callable[..., Added]] = Registry("part", module="holdfast.recipe
 part = PARTS.register
 
 
-def with_parts(method: Method, texts: Sequence[str]) -> Method:
+PARAMETER = "add"  # of every recipe: the parts that it is given
+HELP = "further parts, as 'elr:weight=3+sam' (holdfast parts)."
+
+
+def with_parts(method: Method, parts: str | Sequence[str]) -> Method:
     """A method with further parts, in their order.
 
     Args:
         method: what they are added to.
-        texts: of each its name, perhaps with settings: ``elr:weight=3``.
+        parts: their names, joined by ``+`` or in a list, perhaps with settings: ``elr:weight=3+sam``;
+            empty or ``none`` for none.
 
     Raises:
         ConfigError: for an unknown part or setting, with the nearest name; for one that is no part.
     """
-    for text in texts:
-        added = PARTS.build(text)
+    texts = [parts] if isinstance(parts, str) else parts
+    for piece in (piece for text in texts for piece in part_texts(text)):
+        added = PARTS.build(piece)
         if isinstance(added, (Objective, Rule)):
             method = replace(method, anchors=[*method.anchors, added])
         elif callable(added):
             method = added(method)
         else:
             raise ConfigError(
-                f"the part '{text}' made a {type(added).__name__}: it must return a term, a rule, or a "
+                f"the part '{piece}' made a {type(added).__name__}: it must return a term, a rule, or a "
                 "function from a method to a method."
             )
     return method
+
+
+def part_texts(text: str) -> list[str]:
+    """The parts of a text, each with its settings; a plus before a digit is a number's.
+
+    >>> part_texts("elr:weight=1e+1+sam"), part_texts("none")
+    (['elr:weight=1e+1', 'sam'], [])
+
+    Raises:
+        ConfigError: for parentheses that do not match, or a plus with nothing beside it.
+    """
+    if text.strip() in ("", "none"):
+        return []
+    parts = [""]
+    for before, piece in pieces(text, "+"):
+        if before and re.match(r"\d", piece):
+            parts[-1] += before + piece
+        else:
+            parts.append(bare(piece.strip()))
+    if not all(parts[1:]):
+        raise ConfigError(f"'{text}' has a plus with no part beside it: write part+part.")
+    return parts[1:]
+
+
+def composable(recipe: Callable[..., Method]) -> Callable[..., Method]:
+    """A recipe with one parameter more, ``add``: the parts that it is given; one that has it stays.
+
+    Args:
+        recipe: any.
+    """
+    signature = inspect.signature(recipe)
+    if PARAMETER in signature.parameters:
+        return recipe
+
+    @functools.wraps(recipe)
+    def composed(*values: Any, add: str = "", **settings: Any) -> Method:
+        return with_parts(recipe(*values, **settings), add)
+
+    more = inspect.Parameter(PARAMETER, inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
+    rest = list(signature.parameters.values())
+    ends = [p for p in rest if p.kind is p.VAR_KEYWORD]
+    columns = [*(p for p in rest if p not in ends), more, *ends]
+    composed.__signature__ = signature.replace(parameters=columns)  # type: ignore[attr-defined]
+    composed.__annotations__ = {**getattr(recipe, "__annotations__", {}), PARAMETER: str}
+    return composed

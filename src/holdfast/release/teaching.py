@@ -93,9 +93,9 @@ class Teaching:
         split = None if golden else keep_aside(data.x, data.labels, scenes=self.learned_after)
         self.aside = part(data, split.measure) if split and split.measure else None
         self.rest = part(data, split.learn) if split and self.aside else data
-        learned = data if self.learned_after else self.rest
+        self.learned = learned = data if self.learned_after else self.rest
         source = (learned.x, learned.labels, blueprint, asked.device, asked.resume)
-        self.update = Update(folder, *source, core=core, base=base)
+        self.update = Update(folder, *source, core=core, base=base, beside=data.beside)
         self._require_old_classes()
         self._measure_before()
 
@@ -127,8 +127,7 @@ class Teaching:
 
     def notes(self) -> dict[str, Any]:
         """What is worth keeping about it."""
-        update, labels = self.update, self.update.labels
-        counts = {name: labels.count(name) for name in sorted(set(labels))}
+        update, counts = self.update, self.learned.counts()
         note = update.core.progress.notes[-1]
         base = [] if update.base is None else [entry["name"] for entry in update.base.classes]
         readout = update.core.readouts[update.core.readout]

@@ -15,7 +15,9 @@ from holdfast.statistics.network_map import NetworkMap
 from holdfast.statistics.prototype_bank import PrototypeBank, build_frame
 from holdfast.statistics.roots import FactorScatter
 from holdfast.statistics.scatter import Scatter, ScatterKind
+from holdfast.statistics.spectrum import Spectrum, class_spectrum
 from holdfast.statistics.tracker import Tracker
+from holdfast.statistics.weighed import add_weighed
 
 __all__ = [
     "ClassCovariance",
@@ -31,10 +33,13 @@ __all__ = [
     "Scatter",
     "ScatterKind",
     "SharedCovariance",
+    "Spectrum",
     "Statistics",
     "Tracker",
     "Translation",
+    "add_weighed",
     "build_frame",
+    "class_spectrum",
     "draw_rows",
     "fit_drift",
     "oracle_shrinkage",

@@ -96,7 +96,7 @@ class Statistics:
         """Of the rows of both; the other has at least as many classes."""
         classes = len(other.count)
         a, b = padded(self.count, classes), other.count
-        mean, total = padded(self.mean, classes), (a + b).clamp_min(1)
+        mean, total = padded(self.mean, classes), torch.where(a + b > 0, a + b, 1.0)
         gap = other.mean - mean
         both = self.scatter.plus(other.scatter)
         met = ((a > 0) & (b > 0)).nonzero()[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from holdfast.core.errors import DataError
 
+LOG = logging.getLogger("holdfast.statistics")
 EXACT = 1e-10  # share of a trace by which a difference may fall below zero from rounding
+AGAIN = 1e-6  # the same, of rows that a network gave a second time in single precision
 
 
 class Scatter(ABC):
@@ -105,7 +108,12 @@ def not_below_zero(
 
 
 def check_eigenvalues(values: Float[Tensor, " r"], trace: float, slack: float) -> None:
-    """Refuse eigenvalues of a difference that lie below zero by more than rounding.
+    """Refuse eigenvalues of a difference that lie below zero by more than rounding; log the others' sum.
+
+    Args:
+        values: the eigenvalues, of which those below 0 will be set to 0.
+        trace: of what was taken from.
+        slack: share of it that one may lie below 0.
 
     Raises:
         DataError: for such a one: the rows were not learned.
@@ -115,3 +123,7 @@ def check_eigenvalues(values: Float[Tensor, " r"], trace: float, slack: float) -
             "the rows to remove spread further than what is stored of their class: they are not the "
             "rows that were learned, as the same network gave them."
         )
+    clipped = -float(values.clamp_max(0).sum())
+    if clipped > 0:
+        share = clipped / trace if trace else 0.0
+        LOG.debug("removal: eigenvalues of sum -%.2e (%.1e of the trace) set to 0", clipped, share)

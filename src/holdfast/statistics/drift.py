@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, unknown
+from holdfast.statistics.gaussian_maps import transport
 from holdfast.statistics.linear_maps import learned, low_rank, ridge, sylvester, translation
 from holdfast.statistics.maps import Drift, DriftMap, RowSpaceMap, Translation
 from holdfast.statistics.network_map import STRENGTHS, NetworkMap, network
@@ -42,6 +43,7 @@ FITS: dict[str, tuple[Fit, tuple[Any, ...]]] = {
     "learned": (learned, STEPS),
     "network": (network, (0, 50, 150, 500)),
     "translation": (translation, WIDTHS),
+    "transport": (transport, STRENGTHS),
 }
 PARTS = {"blend": 1.0, "energy": 0.99}  # what can be added to a map, and its usual setting
 
@@ -170,8 +172,9 @@ def fit_drift(
             same with errors in units of the new features' spread; ``low_rank``: the same with B of
             low rank; ``learned``: a linear map by gradient descent from no linear movement, stopped
             early; ``network``: a ridge and a small network beside it, through which draws of a class
-            go; ``translation``: a mean moves with the inputs around it. Added parts: ``+blend`` moves
-            less where inputs are few, ``+energy`` cuts each class to its row space (`DriftRule`).
+            go; ``translation``: a mean moves with the inputs around it; ``transport``: the Gaussian
+            optimal transport, which stretches and never turns. Added parts: ``+blend`` moves less where
+            inputs are few, ``+energy`` cuts each class to its row space (`DriftRule`).
         y: classes of the inputs, for `Drift.forecast`; without them there is none.
 
     Raises:

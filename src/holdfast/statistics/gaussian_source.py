@@ -10,6 +10,7 @@ from holdfast.core.numerics import in_float64
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import Covariance, SharedCovariance, draw_rows
 from holdfast.statistics.tracker import Tracker
+from holdfast.statistics.weighed import add_weighed
 
 
 class GaussianSource(nn.Module):
@@ -51,6 +52,7 @@ class GaussianSource(nn.Module):
         y: Int[Tensor, " n"],
         classes: int,
         past: Float[Tensor, "n f"] | None = None,
+        weight: Float[Tensor, " n"] | None = None,
     ) -> None:
         """Move what is stored to the present network, and add the rows of a task.
 
@@ -59,12 +61,13 @@ class GaussianSource(nn.Module):
             y: their classes.
             classes: K so far.
             past: the same rows by the network before the task; None leaves what is stored.
+            weight: for how many rows each one stands; None is one.
         """
         x = in_float64(x)
         past = None if past is None else in_float64(past)
         y = y.to(x.device)
         before = self.tracker.moved(x, past, y)
-        self.tracker.statistics = before.add(x, y, classes)
+        self.tracker.statistics = add_weighed(before, x, y, classes, weight)
 
     def draw(self, each: int, seed: int = 0) -> tuple[Float[Tensor, "m f"], Int[Tensor, " m"]]:
         """(M each, f) pseudo-features in float64 and their classes: ``each`` of all M classes met.

@@ -84,6 +84,31 @@ class LowRankScatter(Scatter):
 
 
 @dataclass(frozen=True)
+class TailLowRankScatter(LowRankScatter):
+    """`LowRankScatter` of the last f columns of rows, of which all have a mean."""
+
+    def _with(self, of: LowRankScatter) -> TailLowRankScatter:
+        return TailLowRankScatter(of.root, of.tail)
+
+    def of(self, rows: Tensor, y: Tensor, classes: int) -> TailLowRankScatter:
+        """Leading directions of each class."""
+        last = rows[:, rows.shape[1] - self.root.shape[2] :]
+        return self._with(super().of(last, y, classes))
+
+    def plus(self, other: Scatter) -> TailLowRankScatter:
+        """The sum, cut to r directions again."""
+        return self._with(super().plus(other))
+
+    def grouped(self, places: Sequence[int], classes: int) -> TailLowRankScatter:
+        """Groups of classes."""
+        return self._with(super().grouped(places, classes))
+
+    def moved(self, a: Tensor) -> TailLowRankScatter:
+        """Refused (ConfigError): a map of all columns mixes them with those that have no scatter."""
+        raise ConfigError("a scatter of some columns cannot be moved by a map of all of them.")
+
+
+@dataclass(frozen=True)
 class FactorScatter(Scatter):
     """S_k = R_k^T R_k with R_k (min(n_k, f), f) upper triangular: as exact as the full matrix.
 

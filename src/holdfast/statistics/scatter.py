@@ -19,7 +19,7 @@ from holdfast.statistics.deviations import (
     not_below_zero,
     padded,
 )
-from holdfast.statistics.roots import FactorScatter, LowRankScatter
+from holdfast.statistics.roots import FactorScatter, LowRankScatter, TailLowRankScatter
 
 ScatterKind = Literal["none", "shared", "full", "diagonal", "low_rank", "factor"]
 
@@ -215,8 +215,7 @@ def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
 
     Args:
         kind: ``none``, ``shared``, ``full``, ``tail`` (full, of the second half of the columns),
-        ``diagonal``,
-            ``low_rank`` or ``factor``.
+            ``tail_low_rank``, ``diagonal``, ``low_rank`` or ``factor``.
         width: f.
         rank: r of a ``low_rank`` scatter.
         like: a tensor of the type and device to use.
@@ -224,7 +223,7 @@ def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
     Raises:
         ConfigError: for an unknown kind, or a rank below 1 where one is needed.
     """
-    if kind == "low_rank" and rank < 1:
+    if kind in ("low_rank", "tail_low_rank") and rank < 1:
         raise ConfigError(f"structure=low_rank needs a rank of at least 1, not {rank}.")
     kinds = {
         "none": lambda: NoScatter(),
@@ -233,6 +232,9 @@ def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
         "tail": lambda: TailScatter(like.new_zeros(0, width // 2, width // 2)),
         "diagonal": lambda: DiagonalScatter(like.new_zeros(0, width)),
         "low_rank": lambda: LowRankScatter(like.new_zeros(0, rank, width), like.new_zeros(0)),
+        "tail_low_rank": lambda: TailLowRankScatter(
+            like.new_zeros(0, rank, width // 2), like.new_zeros(0)
+        ),
         "factor": lambda: FactorScatter(
             like.new_zeros(0, width), like.new_zeros(0, dtype=torch.long)
         ),

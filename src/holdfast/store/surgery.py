@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.learner.learner import GrowingHead
+from holdfast.learner.heads import GrowingHead
 from holdfast.readout.again import decide_by
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics

@@ -13,6 +13,7 @@ import torch
 from holdfast.core.errors import HoldfastError, PluginError, StoreError
 from holdfast.core.registry import closed
 from holdfast.learner.backbone import BACKBONES
+from holdfast.learner.heads import head_kind
 from holdfast.learner.learner import Learner
 from holdfast.learner.linked import INSIDE, linked_weights, with_backbone, without_backbone
 from holdfast.train.blueprint import LARGEST, Blueprint
@@ -150,8 +151,9 @@ def require(blueprint: Blueprint, shapes: Mapping[str, tuple[int, ...]]) -> None
     try:
         with torch.device("meta"):
             learner = Learner(
-                blueprint.shape, network.backbone, network.width, dim, 0, network.tune_layers
-            )
+                blueprint.shape, network.backbone, network.width, dim, 0, network.tune_layers,
+                head_kind(shapes),
+            )  # fmt: skip
     except PluginError:
         raise
     except (RuntimeError, OverflowError, TypeError, HoldfastError) as error:

@@ -16,6 +16,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError
+from holdfast.statistics.beside import Beside
 from holdfast.store.manifest import Manifest
 from holdfast.store.model import ModelFolder
 from holdfast.train.blueprint import Blueprint
@@ -38,6 +39,7 @@ class Update:
         resume: go on with the update that was stopped.
         core: the learner of the version in use, or of a new model, where the caller has it; it learns.
         base: the version that it was loaded from.
+        beside: rows of the same data that are known by their statistics alone; None for none.
 
     Attributes:
         core: what learns.
@@ -60,6 +62,7 @@ class Update:
         resume: bool = False,
         core: Continual | None = None,
         base: Manifest | None = None,
+        beside: Beside | None = None,
     ):
         self.folder, self.x, self.labels, self.resumed = folder, x, list(labels), 0
         self.base: Manifest | None = None
@@ -72,11 +75,12 @@ class Update:
             self.core.train_as(setup.training)
         else:
             self.core = core or blueprint.build(device)
+        self.core.beside = beside
         self.blueprint, self.start = blueprint, self.core.progress.task
         self.identity = {
             "format": FORMAT,
             "version": self.base.version if self.base else 0,
-            "images": fingerprint(x, labels),
+            "images": beside.mark if beside else fingerprint(x, labels),
             "model": blueprint.to_data(),
         }
         self._settle()

@@ -4,6 +4,9 @@ from holdfast.core.numerics import to_float
 from holdfast.core.rows import Rows, cat
 from holdfast.stream.augment import Augment, views
 from holdfast.stream.catalogue import SOURCES, from_path, load, open_source, peek_shape, register
+from holdfast.stream.corruptions import CORRUPTIONS, corrupted
+from holdfast.stream.domain_tasks import make_domains
+from holdfast.stream.domains import Domains
 from holdfast.stream.folder import read_folder, read_images
 from holdfast.stream.labelled import list_labelled, read_labelled
 from holdfast.stream.labels import Label
@@ -20,9 +23,11 @@ from holdfast.stream.split import (
 from holdfast.stream.task import Stream, Task, make_task
 
 __all__ = [
+    "CORRUPTIONS",
     "SOURCES",
     "VIEWS",
     "Augment",
+    "Domains",
     "Label",
     "LabelledImages",
     "Listed",
@@ -33,6 +38,7 @@ __all__ = [
     "Task",
     "cat",
     "class_incremental",
+    "corrupted",
     "digits",
     "domain_incremental",
     "from_arrays",
@@ -41,6 +47,7 @@ __all__ = [
     "limit",
     "list_labelled",
     "load",
+    "make_domains",
     "make_stream",
     "make_task",
     "open_source",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from holdfast.stream.levels import Levels
 from holdfast.stream.pictures import Decoded, Pictures, decode
 from holdfast.stream.sizes import common_size, sizes_of
 from holdfast.stream.walk import Skipped, readable
+
+if TYPE_CHECKING:
+    from holdfast.statistics.beside import Beside
 
 LOOKED_AT = 32  # images whose sizes say how large the others are
 
@@ -33,6 +37,7 @@ class LabelledImages:
         skipped: files that were left out, each with the reason.
         levels: by which greys of more than 8 bits were read; None if there were none.
         notes: what else should be known of how they were read, a sentence each.
+        beside: images that other processes read, of which there are statistics alone; None for none.
     """
 
     x: Shaped[Tensor, "n ..."]
@@ -41,6 +46,14 @@ class LabelledImages:
     skipped: Skipped = field(default_factory=list)
     levels: Levels | None = None
     notes: list[str] = field(default_factory=list)
+    beside: Beside | None = None
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each class, those beside included."""
+        more = {} if self.beside is None else self.beside.counts
+        return {
+            name: self.labels.count(name) + more.get(name, 0) for name in sorted({*self.labels})
+        }
 
 
 @dataclass(frozen=True)

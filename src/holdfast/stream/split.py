@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from holdfast.core import errors
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.rows import Rows
 from holdfast.stream.arrays import positive, shuffled
+from holdfast.stream.changes import in_order, pixel_order, rotated
 from holdfast.stream.source import Source
 from holdfast.stream.task import Stream, Task
 
@@ -78,7 +76,7 @@ def class_incremental(
     """
     K = len(source.names)
     sizes = _sizes(K, tasks, classes_per_task)
-    _complete(source)
+    complete(source)
     order = np.arange(K) if order_seed is None else shuffled(order_seed).permutation(K)
     arrival = torch.from_numpy(np.argsort(order))  # of each class of the source
     y, test_y = arrival[source.y], arrival[source.test_y]
@@ -114,15 +112,29 @@ def domain_incremental(
     if kind == "rotated" and source.x.ndim != 4:
         raise ConfigError(f"'{source.name}' holds feature vectors: only images can be rotated.")
     positive(tasks=tasks)
-    _complete(source)
+    complete(source)
+
+    def changed(x: Tensor, t: int, first: int) -> Tensor:
+        if kind == "permuted":
+            return in_order(x, pixel_order(x, t, order_seed))
+        return rotated(x, t * 180 / tasks)
+
+    return by_domain(source, tasks, changed)
+
+
+def by_domain(source: Source, tasks: int, changed: Callable[[Tensor, int, int], Tensor]) -> Stream:
+    """Every task has all rows of a source, changed in a way of its own.
+
+    Args:
+        source: all the data, complete.
+        tasks: how many.
+        changed: inputs as task t has them, from the inputs, t and the number of the first in the source,
+            where test rows come after the train rows.
+    """
     n, m = len(source.y), len(source.test_y)
     cut, classes = [], tuple(range(len(source.names)))
     for t in range(tasks):
-        if kind == "permuted":
-            order = _order(source.x, t, order_seed)
-            x, test_x = _permuted(source.x, order), _permuted(source.test_x, order)
-        else:
-            x, test_x = (rotated(images, t * 180 / tasks) for images in (source.x, source.test_x))
+        x, test_x = changed(source.x, t, 0), changed(source.test_x, t, n)
         train = _rows(x, source.y, torch.arange(n) + t * n, t)
         test = _rows(test_x, source.test_y, torch.arange(m) + tasks * n + t * m, t)
         cut.append(Task(t, classes, train, test))
@@ -142,8 +154,8 @@ def instance_incremental(source: Source, tasks: int, order_seed: int = 0) -> Str
         DataError: if a class has fewer train or test rows than there are tasks.
     """
     positive(tasks=tasks)
-    _complete(source, tasks)
-    parts = zip(_dealt(source.y, tasks, order_seed), _dealt(source.test_y, tasks, order_seed))
+    complete(source, tasks)
+    parts = zip(dealt(source.y, tasks, order_seed), dealt(source.test_y, tasks, order_seed))
     classes = tuple(range(len(source.names)))
     cut = []
     for t, (mine, test_mine) in enumerate(parts):
@@ -151,39 +163,6 @@ def instance_incremental(source: Source, tasks: int, order_seed: int = 0) -> Str
         test = _pick(source.test_x, source.test_y, test_mine, t, len(source.y))
         cut.append(Task(t, classes, train, test))
     return Stream(source.name, tuple(cut), source.names, classes, "instance")
-
-
-def rotated(
-    images: UInt8[Tensor, "n c h w"], degrees: float, chunk: int = 4096
-) -> UInt8[Tensor, "n c h w"]:
-    """Images turned counter-clockwise about their centre, bilinear, black where nothing was.
-
-    >>> image = torch.tensor([[[[1, 2], [3, 4]]]], dtype=torch.uint8)
-    >>> rotated(image, 90)[0, 0].tolist()
-    [[2, 4], [1, 3]]
-    """
-    if degrees == 0:
-        return images.clone()
-    h, w = images.shape[2:]
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    theta = torch.tensor([[cos, -sin * h / w, 0.0], [sin * w / h, cos, 0.0]])
-    turned = []
-    for piece in images.split(chunk):
-        grid = F.affine_grid(theta.expand(len(piece), 2, 3), list(piece.shape), align_corners=False)
-        turned.append(F.grid_sample(piece.float(), grid, align_corners=False).round().byte())
-    return torch.cat(turned)
-
-
-def _permuted(x: Tensor, order: Tensor) -> Tensor:
-    """Pixels (of every channel alike) or features in another order."""
-    return x.flatten(2)[..., order].view_as(x) if x.ndim == 4 else x[:, order]
-
-
-def _order(x: Tensor, task: int, seed: int) -> Tensor:
-    """The order of pixels or features of a task; the first keeps them as they are."""
-    count = x[0, 0].numel() if x.ndim == 4 else x.shape[1]
-    drawn = shuffled(seed, task).permutation(count) if task else np.arange(count)
-    return torch.from_numpy(drawn)
 
 
 def _sizes(K: int, tasks: int | None, classes_per_task: Sequence[int] | None) -> list[int]:
@@ -210,7 +189,7 @@ def _sizes(K: int, tasks: int | None, classes_per_task: Sequence[int] | None) ->
     return sizes
 
 
-def _complete(source: Source, least: int = 1) -> None:
+def complete(source: Source, least: int = 1) -> None:
     """Check that every class has at least so many train and test rows."""
     for side, y in (("train", source.y), ("test", source.test_y)):
         counts = torch.bincount(y, minlength=len(source.names)).tolist()
@@ -221,7 +200,7 @@ def _complete(source: Source, least: int = 1) -> None:
                 raise DataError(f"class '{name}' of '{source.name}' has {rows_there}: {need}.")
 
 
-def _dealt(y: Tensor, tasks: int, seed: int) -> list[Tensor]:
+def dealt(y: Tensor, tasks: int, seed: int) -> list[Tensor]:
     """Disjoint row numbers for every task; a class differs by at most one row between tasks."""
     rows = y.numpy()
     order = np.concatenate(

@@ -7,10 +7,21 @@ from pathlib import Path
 
 from holdfast.core.registry import Registry
 from holdfast.study.designs import DESIGNS, build_study
+from holdfast.study.dimensions import intrinsic, intrinsic_dimension
 from holdfast.study.equivalence import equivalence
 from holdfast.study.finding import Finding, shown
 
 STUDIES: Registry[Callable[[Path | None, int], list[Finding]]] = Registry("study", plural="studies")
 STUDIES.add("equivalence", equivalence)
+STUDIES.add("intrinsic", intrinsic)
 
-__all__ = ["DESIGNS", "STUDIES", "Finding", "build_study", "equivalence", "shown"]
+__all__ = [
+    "DESIGNS",
+    "STUDIES",
+    "Finding",
+    "build_study",
+    "equivalence",
+    "intrinsic",
+    "intrinsic_dimension",
+    "shown",
+]

@@ -19,7 +19,7 @@ from holdfast.testing.devices import check_devices
 from holdfast.testing.memories import check_memory
 from holdfast.testing.readouts import check_readout
 from holdfast.testing.recipes import RECIPE_LAWS, check_recipe
-from holdfast.testing.rules import check_rule
+from holdfast.testing.rules import check_rule, check_split
 from holdfast.testing.sinks import check_sink
 from holdfast.testing.sources import check_source
 from holdfast.testing.states import check_states
@@ -37,6 +37,7 @@ __all__ = [
     "check_rule",
     "check_sink",
     "check_source",
+    "check_split",
     "check_states",
     "check_term",
     "counting_waits",

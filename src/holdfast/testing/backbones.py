@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from holdfast.learner.backbone import Wrapped, make_backbone
 from holdfast.learner.network import Backbone
+from holdfast.learner.stages import stages_of
 from holdfast.testing.compare import copies, difference, expect, through_disk, weights
 
 
@@ -23,7 +24,8 @@ def check_backbone(
     It maps (N, ...) to finite (N, features); in eval mode an input's features depend neither on those
     beside it nor on the call, and the network stays as it is; the same seed makes the same weights;
     every weight that is trained gets a finite gradient, and none is trained of one that is frozen;
-    its state goes through a file into a fresh one that says the same; it can be pickled and copied.
+    its state goes through a file into a fresh one that says the same; it can be pickled and copied. Where
+    it has stages, showing them changes no feature, and each says one finite row of an input.
 
     Args:
         backbone: its text (``convnet:width=8``), a function of ``shape`` that makes it, or a network.
@@ -41,6 +43,7 @@ def check_backbone(
     x = torch.rand(6, *shape, generator=torch.Generator().manual_seed(1))
     expected = _sound(network, x, name)
     _trains(network, x, name)
+    _staged(network, x, name)
     with torch.no_grad():
         for p in twin.parameters():
             p.add_(1)
@@ -92,6 +95,24 @@ def _sound(network: Backbone, x: Tensor, name: str) -> Tensor:
     place = difference(before, weights(network))
     expect(not place, f"the backbone {name} changes itself in eval mode, at {place}.")
     return out
+
+
+def _staged(network: Backbone, x: Tensor, name: str) -> None:
+    if not network.stage_modules():
+        return
+    for training in (True, False):
+        plain, shown = (copy.deepcopy(network).train(training) for _ in range(2))
+        with torch.no_grad():
+            expected, (features, stages) = plain(x), stages_of(shown, x)
+        mode = "train" if training else "eval"
+        expect(
+            torch.equal(expected, features),
+            f"the backbone {name} says something else in {mode} mode when it shows its stages.",
+        )
+        place = difference(weights(plain), weights(shown))
+        expect(not place, f"showing its stages changes the backbone {name}, at {place}.")
+        sound = all(s.ndim == 2 and len(s) == len(x) and s.isfinite().all() for s in stages)
+        expect(bool(sound), f"a stage of the backbone {name} is not one finite row an input.")
 
 
 def _trains(network: Backbone, x: Tensor, name: str) -> None:

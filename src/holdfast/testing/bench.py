@@ -13,6 +13,7 @@ from holdfast.core.step import Step
 from holdfast.learner.learner import Learner
 from holdfast.memory.memory import NoMemory
 from holdfast.readout.readout import FitContext
+from holdfast.stream.mixing import Mixing, mixed_table, mixtures
 from holdfast.stream.task import Stream, Task
 from holdfast.testing.streams import CLASSES, small_stream
 
@@ -43,6 +44,8 @@ class Bench:
             dict(self.past.state_dict()) | dict(self.learner.named_parameters())
         )
         self.past.eval().requires_grad_(False)
+        for network in (self.past, self.learner):
+            network.show_stages()
 
     @property
     def task(self) -> Task:
@@ -74,6 +77,7 @@ class Bench:
             }
         if extra_rows is not None:
             parts["given"] = self._seen(extra_rows, views)
+        parts["mixed"] = self._mixed(parts["batch"])
         return Step(
             parts,
             self.learner,
@@ -87,6 +91,12 @@ class Bench:
             lr=0.05,
             size=len(task.train),
         )
+
+    def _mixed(self, rows: Rows) -> Rows:
+        """The same views, mixed among themselves."""
+        new = torch.ones(len(rows), dtype=torch.bool)
+        draw = Mixing(kept=0.25).draw(new, torch.Generator().manual_seed(8))
+        return mixed_table(rows, *draw).with_x(mixtures(rows.x, *draw))
 
     def _noted(self, rows: Rows) -> Rows:
         with torch.no_grad():

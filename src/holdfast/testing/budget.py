@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from holdfast.loss.term import Term
 from holdfast.testing.streams import TASKS
 from holdfast.testing.subject import Subject
 
 
 def forward_budget(subject: Subject) -> None:
-    """A step costs one pass of the learner and one for each drawn part that a term asks; from the second
-    task on at most one of the past network for each part that a term compares, and none in the first.
+    """A step costs one pass of the learner for its batch and for each drawn part, where a term asks it;
+    from the second task on at most one of the past network for each part that a term compares, and none
+    in the first.
     """
     if subject.method.freezes:
         first_task_alone(subject)  # no term to ask
         return
     terms, costs = subject.method.terms, subject.watched.costs
-    compared = {
-        "batch" if term.on in ("new", "old") else term.on for term in terms if term.needs_past
-    }
-    asked = {term.on for term in terms if not term.needs_past}
+    terms = [term for term in terms if term.reads != ("weights",)]
+    compared = {_rows_of(term) for term in terms if term.needs_past}
+    asked = {_rows_of(term) for term in terms if not term.needs_past}
     trained = {task for task in range(TASKS) if subject.method.trains(task)}
     subject.expect({cost.task for cost in costs} == trained, "a task had no step, or one too many")
     for cost in costs:
         words = f"a step of task {cost.task + 1} costs"
-        drawn = {"memory", "memory_2", "given", "turned"} & {*cost.parts}
-        due = 1 + len(drawn & (asked | compared if cost.task else asked))
+        due = len({*cost.parts} & (asked | compared if cost.task else asked))
         learner = f"{words} {cost.learner} passes of the learner, not {due}"
         subject.expect(cost.learner == due, learner)
         most = len(compared & {*cost.parts}) if cost.task else 0
         past = f"{words} {cost.past} passes of the past network, and {most} are enough"
         subject.expect(cost.past <= most, past)
+
+
+def _rows_of(term: Term) -> str:
+    """The part whose pass a term's rows are in: new and old rows are the batch's."""
+    return "batch" if term.on in ("new", "old") else term.on
 
 
 def first_task_alone(subject: Subject) -> None:

@@ -11,6 +11,8 @@ import torch
 from holdfast.core.ranks import current, together
 from holdfast.core.settings import Machine
 from holdfast.recipes.catalogue import make
+from holdfast.recipes.method import Method
+from holdfast.recipes.part import with_parts
 from holdfast.testing.compare import difference, expect
 from holdfast.testing.streams import small_stream, textures
 from holdfast.testing.watched import CLOCK, QUICK, place_of
@@ -27,22 +29,32 @@ class OnDevices:
     """A recipe that two processes learn.
 
     Args:
-        recipe: its text, such as ``lwf:T=4``.
+        recipe: its text, such as ``lwf:T=4``, or a method.
         kind: of data: `textures` or `vectors`.
         setup: how it is run.
         sync_norm: batch norm by all rows, without which networks that have one differ.
+        parts: added to the recipe, such as ``elr:weight=1``.
     """
 
-    recipe: str
+    recipe: str | Method
     kind: Callable[[int, int], Any] = textures
     setup: Setup = QUICK
     sync_norm: bool = True
+    parts: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the recipe, with its parts."""
+        name = self.recipe if isinstance(self.recipe, str) else self.recipe.name
+        return "+".join((name, *self.parts))
 
     def events(self, devices: int) -> Iterator[tuple[str, Any]]:
         """After each event, all that the run is made of and what its epochs recorded."""
         machine = Machine("cpu", devices=devices, sync_norm=self.sync_norm)
         stream = small_stream(self.kind, 13, 6)
-        run = Run(make(self.recipe), stream, replace(self.setup, machine=machine))
+        method = make(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        method = with_parts(method, self.parts)
+        run = Run(method, stream, replace(self.setup, machine=machine))
         run.learner.double()
         for event in run.events():
             records = getattr(event, "records", {})
@@ -92,5 +104,5 @@ def _compared(say: Any, cases: Sequence[OnDevices], within: float) -> None:
         for event, state in alone.items():
             place = difference(state, both[event], CLOCK, within=within)
             if place:
-                say((case.recipe, f"two processes have another {place} after {event}"))
+                say((case.name, f"two processes have another {place} after {event}"))
                 break

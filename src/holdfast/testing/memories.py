@@ -20,6 +20,7 @@ from holdfast.testing.compare import (
     through_disk,
     weights,
 )
+from holdfast.testing.forgetting import forgets_samples
 
 BATCH = 12
 
@@ -30,7 +31,8 @@ def check_memory(memory: Memory) -> None:
     It never holds more than its capacity, nor a row that did not come, and every row keeps its label; the
     same generator gives the same rows and leaves the global ones alone; what comes back has the
     size that was asked for; a capacity of one is enough; its state goes through a file into a fresh
-    copy that draws the same rows; it can be pickled and copied; it leaves the network alone.
+    copy that draws the same rows; it can be pickled and copied; it leaves the network alone; it drops
+    the samples that it is told to, and no others.
 
     Args:
         memory: empty; copies are used.
@@ -46,6 +48,7 @@ def check_memory(memory: Memory) -> None:
     if memory.capacity:
         _filled(_with_capacity(memory, 1), name)
     _returns(first, name)
+    forgets_samples(first, name)
     fresh = copy.deepcopy(memory)
     fresh.load_state_dict(through_disk(dict(first.state_dict()), name))
     for words, twin in [("its state in a fresh copy", fresh), *copies(first, name)]:

@@ -25,6 +25,8 @@ from holdfast.testing.compare import (
     through_disk,
     weights,
 )
+from holdfast.testing.forgetting import forgets_rows
+from holdfast.testing.weighed import weighed_task
 
 DIM = 16
 
@@ -36,8 +38,9 @@ def check_readout(readout: Readout | str) -> None:
     to 1, and scores of rows do not depend on the rows beside them; a class that comes again is taken
     in; one example of a class is enough; equal examples are enough; it keeps no image unless it says
     that it uses them; it leaves the network and the global generators alone; the same task fits the
-    same scores; its state goes through a file into a fresh copy with the same scores, which takes in
-    the next task alike; it can be pickled and copied.
+    same scores, also where its rows weigh 1 each; its state goes through a file into a fresh copy with the
+    same scores, which takes in the next task alike; it can be pickled and copied; without rows that it
+    forgets it is as if fitted without them, or it refuses.
 
     Args:
         readout: one that has learned nothing (copies are used), or its text (``gaussian:embedding``).
@@ -53,6 +56,8 @@ def check_readout(readout: Readout | str) -> None:
     with global_chance_untouched(f"the readout {name}"):
         for index in range(2):
             fit(fitted, bench, bench.stream[index], bench.stream.seen(index))
+            if not index:
+                forgets_rows(fitted, bench, bench.stream[0], name)
             _sound(fitted, bench, len(bench.stream.seen(index)), name)
     place = difference(before, weights(bench.learner))
     expect(not place, f"the readout {name} moves the network, at {place}.")
@@ -120,6 +125,11 @@ def _repeatable(fresh: Readout, fitted: Readout, bench: Bench, name: str) -> Non
         fit(again, bench, bench.stream[index], bench.stream.seen(index))
     place = difference(_scores(fitted, bench), _scores(again, bench))
     expect(not place, f"the readout {name} says something else after the same tasks.")
+    twins = copy.deepcopy(fresh), copy.deepcopy(fresh)
+    for twin, task in zip(twins, (bench.stream[0], weighed_task(bench.stream[0]))):
+        fit(twin, bench, task, bench.stream.seen(0))
+    place = difference(*(_scores(twin, bench) for twin in twins))
+    expect(not place, f"the readout {name} says something else of rows that weigh 1 each.")
 
 
 def _round_trip(fresh: Readout, fitted: Readout, bench: Bench, name: str) -> None:

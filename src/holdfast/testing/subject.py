@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from holdfast.recipes.catalogue import make
 from holdfast.recipes.method import Method
+from holdfast.stream.task import Stream
 from holdfast.testing.compare import expect, global_chance_untouched
 from holdfast.testing.watched import QUICK, Watched, readings_finite
 from holdfast.train.runner import Run
@@ -19,16 +20,22 @@ class Subject:
     Args:
         recipe: its text (``lwf:T=4``), a function that returns a method, or a method.
         setup: how it is run; further readouts are added to it.
+        stream: of 3 tasks, on which it is watched; by default `small_stream`.
     """
 
-    def __init__(self, recipe: str | Callable[[], Method] | Method, setup: Setup = QUICK):
+    def __init__(
+        self,
+        recipe: str | Callable[[], Method] | Method,
+        setup: Setup = QUICK,
+        stream: Stream | None = None,
+    ):
         self.recipe = recipe
         self.method = method = self.build()
         self.name = recipe if isinstance(recipe, str) else method.name
-        self.setup = setup
+        self.setup, self.stream = setup, stream
         further = ("mean", "gaussian", *(("prototype",) if method.frame else ()))
         with global_chance_untouched(f"a run of {self.name}"):
-            self.watched = Watched(self.build(), setup=replace(setup, also=further))
+            self.watched = Watched(self.build(), stream, replace(setup, also=further))
 
     def build(self) -> Method:
         """The method, made anew where it can be."""

@@ -15,6 +15,7 @@ from holdfast.memory.memory import NoMemory
 from holdfast.memory.protocol import Protocol
 from holdfast.memory.reservoir import Reservoir
 from holdfast.recipes.method import Method
+from holdfast.stream.task import Stream
 from holdfast.testing.bench import Bench, gradients, same_rows
 from holdfast.testing.compare import (
     copies,
@@ -25,25 +26,34 @@ from holdfast.testing.compare import (
     weights,
 )
 from holdfast.testing.recipes import check_recipe
-from holdfast.testing.trained import keeps_its_parameters, moves_its_parameters
+from holdfast.testing.subject import Subject
+from holdfast.testing.trained import (
+    asking_changes_nothing,
+    keeps_its_parameters,
+    moves_its_parameters,
+)
+from holdfast.testing.weighed import weighs_rows
 
 LAWS_IN_A_RUN = ("resume_is_uninterrupted", "forward_budget", "figures_are_sound")
 PLACES = {"logits": ("head",), "embedding": ("projector",), "hidden": ("projector.0",)}
 
 
-def check_term(term: Term, run: bool = True) -> None:
+def check_term(term: Term, run: bool = True, stream: Stream | None = None) -> None:
     """Check a term by itself on a small network, and in a run beside cross-entropy.
 
     By itself: it declares what it reads among what there is; its value is a finite scalar with finite
     gradients on ordinary rows, one row, one class, equal rows and many rows; it is the same when asked
     again; it moves neither of the networks nor the rows; it depends on nothing that it does not say it
     reads; it keeps no image; its state goes through a file into a fresh copy that then says the same;
-    it can be pickled and copied; so do parameters that it owns. In a run: it resumes, costs no further
-    forward pass, and stays finite, and parameters that it owns move.
+    it can be pickled and copied; so do parameters that it owns; weights of one say nothing, and if it says
+    that it weighs rows, one of weight w counts as w rows. In a run: it resumes, costs no further
+    forward pass, and stays finite, and parameters that it owns move; with the weight 0 it changes no bit,
+    whatever columns it asks for.
 
     Args:
         term: before it has learned anything; copies are used.
         run: whether to check it in a run as well.
+        stream: of 3 tasks, for a term that is of no use on `small_stream`.
 
     Raises:
         AssertionError: naming the law that does not hold.
@@ -51,14 +61,18 @@ def check_term(term: Term, run: bool = True) -> None:
     name = type(term).__name__
     strange = {*term.reads, *term.asks} - {*READABLE}
     expect(not strange, f"{name} reads {strange}, but a learner has {', '.join(READABLE)} only.")
-    _values(term, name)
-    _declared(term, name)
-    _state(term, name)
-    bench = _bench(term)
+    bench = Bench(term.dim or 16, stream)
+    _values(term, name, bench)
+    _declared(term, name, stream)
+    _state(term, name, stream)
+    bench = Bench(term.dim or 16, stream)
     keeps_its_parameters(term, prepared(term, bench), bench, name)
+    weighs_rows(prepared(term, bench), bench, name)
     if run:
-        check_recipe(_method(term), LAWS_IN_A_RUN)
-        moves_its_parameters(_method(term), name)
+        check_recipe(Subject(_method(term), stream=stream), LAWS_IN_A_RUN)
+        moves_its_parameters(_method(term), name, stream)
+        if "stages" in term.reads:
+            asking_changes_nothing(_method(term), name)
 
 
 def prepared(term: Term, bench: Bench) -> Term:
@@ -80,12 +94,7 @@ def value_of(term: Objective, step: Step) -> Tensor:
         return term(step)
 
 
-def _bench(term: Term) -> Bench:
-    return Bench(term.dim or 16)
-
-
-def _values(term: Term, name: str) -> None:
-    bench = _bench(term)
+def _values(term: Term, name: str, bench: Bench) -> None:
     term = prepared(term, bench)
     rows = bench.task.train
     one_class = rows[rows.y == rows.y[0]]
@@ -117,11 +126,11 @@ def _values(term: Term, name: str) -> None:
     expect(not term.needs_past or float(first) == 0, f"{name} must be 0 where there is no past.")
 
 
-def _declared(term: Term, name: str) -> None:
+def _declared(term: Term, name: str, stream: Stream | None) -> None:
     """What it does not say it reads may be anything."""
     if "weights" in term.reads:
         return
-    bench = _bench(term)
+    bench = Bench(term.dim or 16, stream)
     term = prepared(term, bench)
 
     def ask() -> Tensor:
@@ -148,8 +157,8 @@ def _declared(term: Term, name: str) -> None:
         )
 
 
-def _state(term: Term, name: str) -> None:
-    bench = _bench(term)
+def _state(term: Term, name: str, stream: Stream | None) -> None:
+    bench = Bench(term.dim or 16, stream)
     ready = prepared(term, bench)
     value_of(ready, bench.step(None, term.views, term.extra_rows))
     ready.consolidate(bench.learner.eval(), bench.task, bench.past)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from holdfast.loss.term import Term
 from holdfast.recipes.method import Method
+from holdfast.stream.task import Stream
 from holdfast.testing.bench import Bench
-from holdfast.testing.compare import copies, expect, through_disk
+from holdfast.testing.compare import copies, difference, expect, through_disk, weights
 from holdfast.testing.streams import CLASSES, small_stream
-from holdfast.testing.watched import QUICK
+from holdfast.testing.watched import QUICK, learned
 from holdfast.train.continual import Continual
 
 
@@ -46,14 +48,15 @@ def keeps_its_parameters(term: Term, ready: Term, bench: Bench, name: str) -> No
         )
 
 
-def moves_its_parameters(method: Method, name: str) -> None:
+def moves_its_parameters(method: Method, name: str, stream: Stream | None = None) -> None:
     """In a run each of them moves from one epoch to the next, wherever it has any.
 
     Args:
         method: with the term.
         name: of the term.
+        stream: on which; by default `small_stream`.
     """
-    stream = small_stream()
+    stream = small_stream() if stream is None else stream
     core = Continual(method, stream.shape, QUICK, CLASSES)
     for task in stream:
         before: list[Tensor] = []
@@ -67,6 +70,23 @@ def moves_its_parameters(method: Method, name: str) -> None:
             still = [a for a, b in zip(before, now) if torch.equal(a, b)]
             expect(not still, f"{name} has a parameter that an epoch {words} does not move.")
             before = now
+
+
+def asking_changes_nothing(method: Method, name: str) -> None:
+    """With the weight 0 the last anchor leaves the run as it is without it, to the bit.
+
+    Args:
+        method: with the term as its last anchor.
+        name: of the term.
+    """
+    *others, term = method.anchors
+    assert isinstance(term, Term)
+    ends = [
+        weights(learned(replace(method, anchors=anchors), small_stream()).learner)
+        for anchors in (others, [*others, 0.0 * term])
+    ]
+    place = difference(*ends)
+    expect(not place, f"a run with {name} at the weight 0 is another one, at {place}.")
 
 
 def _value(term: Term, step: object) -> Tensor:

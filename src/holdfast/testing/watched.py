@@ -50,7 +50,7 @@ class Meter(Term):
     """A term worth 0, asked last, that notes what a step cost."""
 
     label = "meter"
-    NAMES = ("batch", "new", "old", "memory", "memory_2", "given", "turned")
+    NAMES = ("batch", "new", "old", "memory", "memory_2", "given", "turned", "mixed")
 
     def __init__(self):
         super().__init__()

@@ -8,7 +8,8 @@ import torch
 
 from holdfast.core.rng import derive_seed
 from holdfast.learner.adapt import begin_adapting, close_weights, open_weights
-from holdfast.learner.learner import GrowingHead, Learner
+from holdfast.learner.heads import GrowingHead
+from holdfast.learner.learner import Learner
 from holdfast.learner.synced import sync_norms
 from holdfast.learner.wrapped import Wrapped
 from holdfast.recipes.method import Method

@@ -16,6 +16,7 @@ from holdfast.core.rows import Rows
 from holdfast.core.step import Forward, Part, Share, Step
 from holdfast.memory.memory import pick
 from holdfast.stream.augment import views
+from holdfast.stream.mixing import mixed_table, mixtures
 from holdfast.stream.task import Task
 from holdfast.train.progress import classes_with
 
@@ -44,6 +45,10 @@ def make_step(
         raw["turned"] = turned(rows)
     past = past_forward(core)
     parts = {name: seen(core, trainer, part, past, generator) for name, part in raw.items()}
+    mixing = core.method.mixing
+    if mixing is not None and wants_mixed(core):
+        new = parts["batch"].rows.task == task.index
+        parts["mixed"] = mixed(parts["batch"], trainer, past, *mixing.draw(new, generator))
     return Step(
         parts,
         trainer.model,
@@ -97,6 +102,35 @@ def model_for(core: Continual, trainer: Trainer, rows: Rows) -> Forward:
         if isinstance(rule, GhostNorm):
             return rule.around(trainer.model, core.learner, rows, core.progress.task)
     return trainer.model
+
+
+def wants_mixed(core: Continual) -> bool:
+    """Whether a term asks mixed rows in the task that is learned."""
+    on = [term for term in core.method.terms if term.on == "mixed"]
+    return any(core.past is not None or not term.needs_past for term in on)
+
+
+def mixed(
+    batch: Part, trainer: Trainer, past: Forward | None, partner: Tensor, share: Tensor
+) -> Part:
+    """A batch's views mixed with their partners; of several processes each mixes its share of them.
+
+    Args:
+        batch: the part ``batch``.
+        trainer: of the task.
+        past: the past network.
+        partner: (N,) places of partners.
+        share: (N,) how much of each row is its own.
+    """
+    table, here = mixed_table(batch.rows, partner, share), batch.share
+    some = slice(None) if here is None else here.ranks.share(len(table))
+    assert some is not None  # a batch that is shared has enough rows
+    x = mixtures(batch.inputs(), partner, share, some)
+    if here is None:
+        return Part(table.with_x(x), trainer.model, past)
+    if x.ndim == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    return Part(table, trainer.model, past, Share(x, len(table), here.ranks, here.columns))
 
 
 def past_forward(core: Continual) -> Forward | None:

@@ -14,6 +14,7 @@ from holdfast.memory.protocol import Protocol
 from holdfast.readout import READOUTS
 from holdfast.recipes.catalogue import RECIPES, make, resolve
 from holdfast.recipes.method import Method
+from holdfast.recipes.part import PARAMETER, PARTS, part_texts
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.stream.augment import Augment
 from holdfast.stream.levels import Levels
@@ -66,7 +67,7 @@ class Blueprint:
         setup = Setup.of(
             replace(entry.value(**values), name=entry.name), chosen, shape, **overrides
         )
-        return cls(entry.name, tuple(shape), values, setup, plugins=_plugins(entry, setup))
+        return cls(entry.name, tuple(shape), values, setup, plugins=_plugins(entry, values, setup))
 
     def method(self) -> Method:
         """The method, made anew."""
@@ -162,9 +163,13 @@ def _augment(data: Any) -> Augment | str:
     return Augment(**values | pairs)
 
 
-def _plugins(recipe: Entry[Any], setup: Setup) -> tuple[dict[str, str], ...]:
+def _plugins(
+    recipe: Entry[Any], parameters: Mapping[str, Any], setup: Setup
+) -> tuple[dict[str, str], ...]:
     """The parts of a blueprint that are not the package's own."""
     parts: list[tuple[Registry[Any], Entry[Any]]] = [(RECIPES, recipe)]
+    added = part_texts(str(parameters.get(PARAMETER, "")))
+    parts += [(PARTS, PARTS.find(text)[0]) for text in added]
     readouts = [text for text in (setup.readout, *setup.also) if isinstance(text, str)]
     parts += [(READOUTS, READOUTS.find(text)[0]) for text in readouts if text != "auto"]
     backbone = setup.network.backbone

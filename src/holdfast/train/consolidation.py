@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from holdfast.core.rng import make_generator, seeded
 from holdfast.memory.meter import Holdings, forbid_images, measure
 from holdfast.readout.readout import FitContext
+from holdfast.readout.streaming import Streaming
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import end_adaptation
 from holdfast.train.progress import classes_with
@@ -33,23 +34,31 @@ def consolidate(core: Continual, task: Task) -> None:
         core.memory.consolidate(core.learner, task, chance)
         seen = classes_with(core.progress.seen, task)
         context = FitContext(core.learner, task, core.memory, seen, core.past_eval)
-        for readout in core.readouts.values():
+        for name, readout in core.readouts.items():
+            if core.beside is not None and isinstance(readout, Streaming):
+                readout.take_beside(core.beside.joined(name, readout.statistics, task.labels))
             readout.fit(context)
-    _keep_past(core)
+    _keep_past(core, task)
     stored = kept(core) | core.readouts | {"learner": core.learner, "past": core.past}
     forbid_images(stored, task.train, str(core.protocol), core.rows)
     if core.protocol.kind == "strict":
         forbid_images({"memory": core.memory}, task.train, "strict")
 
 
-def _keep_past(core: Continual) -> None:
-    """Freeze copies of the network for the next task, as many as its parts need."""
-    mode = core.setup.network.past_mode
+def _keep_past(core: Continual, task: Task) -> None:
+    """Freeze copies of the network for the next task, as many as its parts need.
+
+    Terms are held to what `Method.past` makes of it; what measures takes the network itself.
+    """
+    mode, tuned = core.setup.network.past_mode, core.method.past
     terms = any(term.needs_past for term in core.method.terms)
-    if terms:
+    if terms and tuned is None:
         core.past = core.learner.freeze(mode)
+    elif terms and tuned is not None:
+        with seeded(core.fabric.device, core.setup.seed, "past", task.index):
+            core.past = tuned(core.learner, task).freeze(mode)
     if terms or any(readout.needs_past for readout in core.readouts.values()):
-        shared = core.past if mode == "eval" else None
+        shared = core.past if mode == "eval" and tuned is None else None
         core.past_eval = shared or core.learner.freeze()
 
 

@@ -20,6 +20,7 @@ from holdfast.learner.learner import Learner
 from holdfast.loss.term import distinct_labels
 from holdfast.memory.meter import Holdings
 from holdfast.recipes.method import Method
+from holdfast.statistics.beside import Beside
 from holdfast.stream.labels import Label
 from holdfast.stream.task import Task, make_task
 from holdfast.train.adaptation import awaiting
@@ -64,6 +65,7 @@ class Continual:
         learner: the network.
         past: the network before the task, as the terms see it; None in the first task.
         readouts: by name; ``readout`` names the main one.
+        beside: further rows of the next task, of which there are statistics alone; None for none.
 
     Raises:
         ConfigError: for parts that do not fit together.
@@ -91,7 +93,7 @@ class Continual:
             torch.manual_seed(in_range(setup.seed))
             head = classes if any(term.whole_head for term in method.terms) else 0
             network = setup.network
-            sizes = (network.width, method.dim, head, network.tune_layers)
+            sizes = (network.width, method.dim, head, network.tune_layers, method.head)
             self.learner = awaiting(setup, method, Learner(shape, network.backbone, *sizes))
         for part in (self.learner, *method.objectives, *method.rules, *self.readouts.values()):
             self.fabric.to_device(part)
@@ -99,6 +101,7 @@ class Continual:
         self.past: Learner | None = None
         self.past_eval: Learner | None = None  # the same weights in eval mode, for what measures
         self.progress = Progress()
+        self.beside: Beside | None = None
         self.trainer: Trainer | None = None  # of the task that is being learned
         self.pending: State | None = None  # optimiser state of a task that is taken up
         self.identity = identify(self)
@@ -219,17 +222,12 @@ class Continual:
         """Note what the task took."""
         labels = task.labels or self.progress.labels
         names = [str(labels[c] if labels else c) for c in task.classes]
-        note = TaskNote(
-            names,
-            len(task.train),
-            self.setup.training.epochs_of(task.index) if self.trainer else 0,
-            round(seconds, 3),
-            peak_memory(self.fabric.device),
-            self.holdings,
-            task.few,
-        )
-        self.progress = self.progress.after(task, note)
-        self.trainer = None
+        rows = len(task.train) + (self.beside.rows if self.beside else 0)
+        epochs = self.setup.training.epochs_of(task.index) if self.trainer else 0
+        memory = peak_memory(self.fabric.device)
+        note = TaskNote(names, rows, epochs, round(seconds, 3), memory, self.holdings, task.few)
+        self.progress = self.progress.after(task, note, note.images)
+        self.trainer = self.beside = None
 
     def out(self, x: Shaped[Tensor, "n ..."]) -> Output:
         """What the network says of inputs as they rest, pixels or features."""

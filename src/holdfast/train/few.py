@@ -11,6 +11,7 @@ from torch import Tensor
 
 from holdfast.core.numerics import to_float
 from holdfast.core.output import outputs
+from holdfast.learner.heads import GrassmannHead
 from holdfast.stream.task import Task
 from holdfast.train.progress import classes_with
 
@@ -66,7 +67,7 @@ def too_few(core: Continual, x: Shaped[Tensor, "n ..."]) -> int:
     A first task is trained on whatever it has, and a method that trains nothing asks nothing.
     """
     if (
-        not core.progress.task
+        core.progress.untaught
         or not core.method.trains(core.progress.task)
         or (x.is_floating_point() and core.learner.embedded(x))
     ):
@@ -94,6 +95,9 @@ def leave_weights(core: Continual, task: Task) -> None:
     y = task.train.y.to(features.device)
     with torch.no_grad():
         for c in fresh:
+            if isinstance(head, GrassmannHead):
+                head.weight[c] = head.plane(features[y == c], head.weight[c])
+                continue
             head.weight[c], head.bias[c] = imprint(
                 features[y == c], head.weight[old], head.bias[old]
             )

@@ -51,6 +51,10 @@ def described(method: Method) -> Identity:
         output["once"] = True
     if method.hold_norms != "none":
         output["hold_norms"] = method.hold_norms
+    if method.past is not None:
+        output["past"] = reference(method.past)
+    if method.head != "linear":
+        output["head"] = method.head
     parts = [*method.objectives, *method.rules, method.memory]
     for number, part in enumerate(parts):
         for path, module in part.named_modules():

@@ -22,6 +22,7 @@ from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.term import Objective
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import begin_adaptation
+from holdfast.train.apart import backward, backward_apart
 from holdfast.train.batch import make_step
 from holdfast.train.events import Epoch
 from holdfast.train.records import FiniteWatch, RunningMeans
@@ -61,9 +62,9 @@ def trained_weights(core: Continual) -> list[nn.Parameter]:
 def columns_read(objectives: Sequence[Objective], core: Continual) -> tuple[str, ...]:
     """The columns of an `Output` that terms and memory read; all where a term does not say."""
     terms = [term for objective in objectives for term in objective.terms()]
-    if not all(term.reads for term in terms):
-        return Output._fields
     read = {name for term in terms for name in (*term.reads, *term.asks)} | {*core.memory.columns}
+    if not all(term.reads for term in terms):
+        read |= {*Output._fields} - {"stages"}  # which are there only if a term names them
     return tuple(name for name in Output._fields if name in read)
 
 
@@ -105,15 +106,18 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
 
 def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -> Tensor:
     """One update: loss and anchors, backward, and the optimiser between the rules; the loss."""
-    loss = sum((part(step) for part in trainer.objectives), start=step.zero)
+    for part in trainer.objectives:
+        part.foresee(step)
+    values = [part(step) for part in trainer.objectives]
+    loss = sum(values, start=step.zero)
     finite.add(loss, step)
     if loss.requires_grad:
-        trainer.wrapped.zero_grad()
-        core.fabric.backward(loss)
-        ranks = current()
-        if ranks is not None:
-            ranks.mean(p.grad for p in trainer.weights if p.grad is not None)
-        with edited(core.method.rules, core.learner, step):
+        rules, apart = core.method.rules, None
+        if any(rule.needs_split for rule in rules):
+            apart = backward_apart(core, trainer, values)
+        else:
+            backward(core, trainer, loss)
+        with edited(rules, core.learner, step, apart):
             trainer.wrapped.step()
     trainer.schedule.step()
     return loss

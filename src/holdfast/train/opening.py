@@ -41,3 +41,12 @@ def hold_parts(core: Continual, task: Task | None) -> None:
     later = task is not None and task.index > 0
     core.learner.hold_norms(core.method.hold_norms if later else "none")
     core.learner.hold_backbone(any(term.holds_backbone for term in terms))
+    staged = any("stages" in term.reads for term in terms)
+    if staged and core.learner.backbone.frozen:
+        raise ConfigError(
+            "a term of this method reads the backbone's stages, and nothing of this backbone is trained: "
+            "leave the term out, or train its last layers (--tune-layers)."
+        )
+    core.learner.show_stages(staged)
+    if core.past is not None:  # which may be of another architecture
+        core.past.staged = staged and bool(core.past.backbone.stage_modules())

@@ -29,6 +29,8 @@ class Progress:
         notes: one a task learned.
         seconds: spent on the task that is being learned.
         begun: what the task that is being learned is recognised by; empty for none.
+        taken: tasks at the start that another network learned, whose stream this one took over
+            (`holdfast.train.succession`).
     """
 
     task: int = 0
@@ -39,6 +41,12 @@ class Progress:
     notes: tuple[TaskNote, ...] = ()
     seconds: float = 0.0
     begun: str = ""
+    taken: int = 0
+
+    @property
+    def untaught(self) -> bool:
+        """Whether the network has learned no task itself."""
+        return self.task == self.taken
 
     def begin(self, task: Task) -> Progress:
         """With a task begun, or taken up where it stopped.
@@ -62,20 +70,22 @@ class Progress:
         """With an epoch of the task done."""
         return replace(self, epochs=epoch + 1, seconds=seconds)
 
-    def after(self, task: Task, note: TaskNote) -> Progress:
-        """With a task learned to its end."""
+    def after(self, task: Task, note: TaskNote, rows: int) -> Progress:
+        """With a task of so many rows learned to its end."""
         return Progress(
             task=self.task + 1,
             seen=classes_with(self.seen, task),
             labels=task.labels or self.labels,
-            arrived=self.arrived + (len(task.train) if task.labels else 0),
+            arrived=self.arrived + (rows if task.labels else 0),
             notes=(*self.notes, note),
+            taken=self.taken,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, in the layout that states have had since the first format."""
         return {
-            "place": {"task": self.task, "epochs": self.epochs},
+            "place": {"task": self.task, "epochs": self.epochs}
+            | ({"taken": self.taken} if self.taken else {}),
             "classes": {
                 "labels": list(self.labels),
                 "arrived": self.arrived,
@@ -100,6 +110,7 @@ class Progress:
             notes=tuple(TaskNote(**note) for note in notes),
             seconds=data["seconds"],
             begun=data.get("begun", ""),
+            taken=place.get("taken", 0),
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.errors import ConfigError
 from holdfast.learner.learner import Learner
 from holdfast.train.adaptation import end_adaptation, resume_adaptation
 from holdfast.train.identity import refuse_other
@@ -30,7 +31,8 @@ MATRICES = ("class_il", "task_il", "right_task")  # of a reading, filled row by 
 
 def snapshot(core: Continual) -> State:
     """Everything, copied; to be asked between two epochs or tasks."""
-    past, before = core.past, core.past_eval
+    # that of another architecture is handed over again (`holdfast.train.succession`)
+    past, before = None if core.progress.untaught else core.past, core.past_eval
     inside = core.progress.epochs > 0 and core.trainer is not None
     waiting = core.pending if core.progress.epochs else None  # taken up, and not gone on yet
     state = core.progress.to_dict() | {
@@ -58,10 +60,14 @@ def restore(core: Continual, state: State) -> None:
     _load(core.learner, state["learner"])
     if core.progress.task:
         end_adaptation(core)
-    core.past = _frozen(core.learner, state["past"], core.setup.network.past_mode)
+    handed = core.progress.taken > 0 and core.progress.untaught
+    if handed and core.past is None:
+        raise ConfigError("this state goes on from another network: take that over first (--past).")
+    if not handed:
+        core.past = _frozen(core.learner, state["past"], core.setup.network.past_mode)
     before = _frozen(core.learner, state["before"], "eval")
     core.past_eval = core.past if state["shared"] else before
-    if core.past_eval is None and core.setup.network.past_mode == "eval":
+    if core.past_eval is None and core.setup.network.past_mode == "eval" and not handed:
         core.past_eval = core.past
     for part, values in zip(stateful(core), state["parts"], strict=True):
         part.load_state_dict(values)

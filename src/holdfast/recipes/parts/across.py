@@ -1,0 +1,61 @@
+"""Distillation across layers and networks, as parts of any recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from holdfast.anchor import FeatureDistillation, OneForAll
+from holdfast.anchor.feature import Distance
+from holdfast.anchor.past import TunedPast
+from holdfast.loss.term import Objective
+from holdfast.recipes.method import Method
+from holdfast.recipes.part import part
+from holdfast.recipes.search import Weight
+
+
+@part("stage_distillation")
+def stage_distillation(
+    weight: Weight = 1.0, distance: Distance = "square", rising: float = 1.0
+) -> Objective:
+    """Every stage of the backbone is held to the past one's, not its features alone.
+
+    Args:
+        weight: of the distillation.
+        distance: ``square`` or ``cosine``.
+        rising: 0 holds all stages alike; the larger, the freer are the early ones.
+
+    Source: Ye et al., ACL 2021; docs/theory.md, section 7
+    """
+    return weight * FeatureDistillation(distance, "stages", rising=rising)
+
+
+@part("ofa")
+def ofa(weight: Weight = 1.0, g: float = 1.0, exits: bool = True, on: str = "batch") -> Objective:
+    """OFA-KD: the head and an exit of each stage keep the past network's answers (`OneForAll`).
+
+    Args:
+        weight: of the distillation.
+        g: 1 keeps the answers; above 1 those count more that the past was sure of, which asks rows of old
+            classes.
+        exits: whether stages have exits.
+        on: the part of a step that is asked.
+
+    Source: Hao et al., NeurIPS 2023
+    """
+    return weight * OneForAll(g, exits=exits, on=on)
+
+
+@part("tuned_past")
+def tuned_past(epochs: int = 5, lr: float = 0.01, batch: int = 64) -> Callable[[Method], Method]:
+    """Later tasks are held to a copy of the network that was tuned by cross-entropy, not to itself.
+
+    Args:
+        epochs: passes over the ended task's rows.
+        lr: learning rate of the copy at the start.
+        batch: rows in a batch.
+
+    Source: as `TunedPast`; a control: whether a teacher surer of the last task is a better one
+    """
+    past = TunedPast(epochs=epochs, lr=lr, batch=batch)
+    return lambda method: replace(method, past=past)

@@ -1,0 +1,60 @@
+"""In place of the cross-entropy: what a part does that changes how new rows are asked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+from holdfast.core.errors import ConfigError
+from holdfast.loss.classify import CrossEntropy
+from holdfast.loss.term import Objective, Term
+from holdfast.recipes.method import Method
+
+
+def in_place_of_cross_entropy(
+    name: str, make: Callable[[CrossEntropy], Term]
+) -> Callable[[Method], Method]:
+    """A part: a method with another term wherever it asks `CrossEntropy` of its batch.
+
+    A cross-entropy of rows that a memory drew apart stays.
+
+    Args:
+        name: of the part, for the error.
+        make: the other term, from the cross-entropy that it replaces.
+
+    Returns:
+        a function of a method, which raises ConfigError for one without such a cross-entropy.
+    """
+
+    def swapped(method: Method) -> Method:
+        copied, done = copy.deepcopy(method), []
+
+        def other(term: object) -> Term | None:
+            if type(term) is not CrossEntropy or term.on != "batch":
+                return None
+            done.append(make(term))
+            return done[-1]
+
+        objectives = [other(whole) or whole for whole in (copied.loss, *copied.anchors)]
+        for whole in objectives:
+            if isinstance(whole, Objective):
+                _inside(whole, other)
+        if not done:
+            raise ConfigError(
+                f"the part {name} stands in place of a method's cross-entropy, and {method.name} asks "
+                "none of its batch, or another part stands there already: use a recipe that does, such as "
+                "lwf_strict."
+            )
+        return replace(copied, loss=objectives[0], anchors=objectives[1:])
+
+    return swapped
+
+
+def _inside(whole: Objective, other: Callable[[object], Term | None]) -> None:
+    """Put other terms in the place of those that an objective is made of."""
+    for module in list(whole.modules()):
+        for key, child in list(module.named_children()):
+            term = other(child)
+            if term is not None:
+                setattr(module, key, term)

@@ -1,0 +1,111 @@
+"""Stages: pooled outputs of blocks, wherever an output goes, and nothing else changes."""
+
+import pytest
+import torch
+from torch import nn
+
+from holdfast.core.errors import ConfigError
+from holdfast.core.output import outputs
+from holdfast.core.rows import Rows
+from holdfast.learner import Learner
+from holdfast.learner.backbone import make_backbone
+from holdfast.learner.stages import pooled, showing_stages, stages_of
+from holdfast.learner.wrapped import Wrapped
+from holdfast.testing import check_backbone
+
+WIDTHS = {"convnet": (4, 8, 16), "resnet18": (4, 8, 16, 32), "mlp": (4, 4)}
+SHAPES = {"convnet": (1, 8, 8), "resnet18": (3, 16, 16), "mlp": (12,)}
+
+
+class Blocks(nn.Module):
+    """A network from outside, whose blocks change their inputs in place."""
+
+    def __init__(self, stages=True):
+        super().__init__()
+        blocks = [nn.Conv2d(1, 3, 3), nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 5, 3))]
+        self.blocks = nn.ModuleList(blocks)
+        if stages:
+            self.stages = blocks
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x.relu_().mean((2, 3))
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_each_stage_is_pooled_and_the_last_one_is_the_features(name):
+    network = make_backbone(name, SHAPES[name], 4).eval()
+    x = torch.rand(6, *SHAPES[name])
+    features, stages = stages_of(network, x)
+    assert tuple(stage.shape[1] for stage in stages) == WIDTHS[name]
+    assert torch.equal(stages[-1], features)
+    assert torch.equal(features, network(x))
+
+
+def test_a_stage_is_the_mean_over_places_of_its_block():
+    network = make_backbone("convnet", (1, 8, 8), 4).eval()
+    x = torch.rand(3, 1, 8, 8)
+    _, stages = stages_of(network, x)
+    after = network.layers[:6](x).detach()
+    twin = [[[float(v) for v in c.flatten()] for c in row] for row in after]
+    for row, stage in zip(twin, stages[1].tolist()):
+        assert stage == pytest.approx([sum(c) / len(c) for c in row], rel=1e-5)
+    tokens = torch.rand(2, 5, 3)
+    torch.testing.assert_close(pooled(tokens)[1, 2], tokens[1, :, 2].sum() / 5)
+
+
+def test_a_network_from_outside_names_its_stages():
+    check_backbone(lambda shape: Blocks())
+    network = Wrapped(Blocks(), (1, 8, 8), "Blocks")
+    x = torch.rand(4, 1, 8, 8)
+    _, (first, second) = stages_of(network, x)
+    torch.testing.assert_close(first, network.network.blocks[0](x).mean((2, 3)))
+    assert second.shape == (4, 5)
+    assert float(first.detach().min()) < 0  # as the block left it, before the next one's ReLU
+
+
+def test_a_backbone_without_stages_says_so():
+    learner = Learner((1, 8, 8), dim=0, width=4)
+    learner.backbone = Wrapped(Blocks(stages=False), (1, 8, 8), "Blocks")
+    with pytest.raises(ConfigError, match=r"the backbone Blocks has no stages.*attribute `stages`"):
+        learner.show_stages()
+    assert not learner.staged
+
+
+def test_a_block_that_is_not_called_is_named():
+    network = Wrapped(Blocks(), (1, 8, 8), "Blocks")
+    network.network.stages = [*network.network.blocks, nn.Linear(1, 1)]
+    with pytest.raises(ConfigError, match="a stage of Wrapped does not say one thing"):
+        stages_of(network, torch.rand(2, 1, 8, 8))
+
+
+def test_outputs_have_stages_only_while_they_are_shown():
+    learner, rows = Learner((1, 8, 8), width=4, dim=8, classes=3).eval(), torch.rand(7, 1, 8, 8)
+    plain = learner(rows)
+    with showing_stages(learner):
+        shown = learner(rows)
+    assert plain.stages is None and learner(rows).stages is None
+    assert all(torch.equal(a, b) for a, b in zip(plain[:4], shown[:4]))
+    mask = torch.arange(7) % 2 == 0
+    for some, whole in zip(shown.rows(mask).stages, shown.stages):
+        assert torch.equal(some, whole[mask])
+
+
+def test_rows_at_rest_come_batch_by_batch_with_their_stages():
+    learner = Learner((1, 8, 8), width=4, dim=0).eval()
+    x, y = torch.rand(7, 1, 8, 8), torch.zeros(7, dtype=torch.long)
+    rows = Rows(x, y, y, torch.arange(7))
+    with showing_stages(learner):
+        out, whole = outputs(learner, rows, batch=3), learner(x)
+    assert outputs(learner, rows).stages is None
+    for some, all_rows in zip(out.stages, whole.stages, strict=True):
+        torch.testing.assert_close(some, all_rows)
+
+
+def test_copies_show_what_the_learner_shows():
+    learner = Learner((12,), width=4, dim=0)
+    learner.show_stages()
+    assert len(learner.freeze()(torch.rand(2, 12)).stages) == 2
+    learner.show_stages(False)
+    assert learner.freeze()(torch.rand(2, 12)).stages is None
