@@ -17,6 +17,7 @@ from holdfast.anchor.subspace_basis import count_directions, extended, grown, ke
 from holdfast.anchor.subspace_inputs import columns_of, dense_layers, input_grams, mean_inputs
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import outputs
+from holdfast.core.ranks import Ranks, together
 from holdfast.core.step import Step
 from holdfast.learner import Learner
 from holdfast.loss import CrossEntropy
@@ -463,6 +464,12 @@ def test_owm_during_a_task_shrinks_what_the_task_itself_needs():
     assert traces[1] <= traces[0] < sum(len(P) for P in rules[0].projectors.values())
     end = plain(method_of(OWM(1.0)), batch=4)
     assert difference(dict(end.learner.state_dict()), dict(runs[0].learner.state_dict()))
+
+
+def test_owm_during_a_task_needs_one_process():
+    bench = Bench()
+    with together(Ranks(0, 2)), pytest.raises(ConfigError, match="use one device"):
+        OWM(during="task").gradient({}, bench.step())
 
 
 def test_a_network_without_any_known_layer_is_refused():
