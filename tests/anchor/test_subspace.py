@@ -123,6 +123,8 @@ def test_what_a_sketch_leaves_joins_the_basis_without_more():
     same_span(both, torch.cat([M, U], 1))
     assert torch.equal(kept_of(M, B * 0, 0.98), M)
     assert extended(M, torch.eye(9).double()).shape == (9, 9)
+    nothing = sketched(B[:, :0], B[:, :0], B[0, :0], 4)
+    assert kept_of(None, nothing, 0.98).shape == (9, 0)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 10.0])
@@ -486,6 +488,7 @@ def test_a_network_without_any_known_layer_is_refused():
         (lambda: GPM(eps=-1.0), "shares from 0 on"),
         (lambda: GPM(inputs=0), "one input"),
         (lambda: CoSO(r1=0), "at least 1"),
+        (lambda: CoSO(side="out", head="projected"), "grows in its outputs"),
         (lambda: CoSO(eps=-0.1), "share from 0"),
         (lambda: OWM(alpha=0.0), "above 0"),
         (lambda: OWM(batch=0), "at least 1 row"),
