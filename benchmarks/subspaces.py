@@ -17,7 +17,6 @@ from holdfast.core.step import Step
 from holdfast.learner import Learner
 from holdfast.stream.task import Task
 
-
 STEPS = 10  # in one measurement, so that what comes every ten steps counts
 
 
