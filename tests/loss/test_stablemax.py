@@ -12,7 +12,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.loss import CrossEntropy, StableMax
 from holdfast.loss.stablemax import log_stablemax
 from holdfast.recipes import make
-from holdfast.recipes.part import with_parts
+from holdfast.recipes.adding import with_parts
 from holdfast.testing import check_term
 from holdfast.testing.bench import Bench
 
