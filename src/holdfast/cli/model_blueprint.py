@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from holdfast.cli.engine import cluster_of, refuse_training
 from holdfast.cli.fixed import FIXED, parameters_in, refuse_changes
 from holdfast.cli.options import Learn
+from holdfast.cli.taking_over import elder_of, handed_over
 from holdfast.core.errors import ConfigError
 from holdfast.core.registry import closed
 from holdfast.learner.backbone import make_backbone
@@ -28,7 +29,6 @@ from holdfast.stream.labelled import list_labelled
 from holdfast.stream.listed import LabelledImages, Listed
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
-from holdfast.train.succession import take_over
 
 if TYPE_CHECKING:
     from holdfast.spread.over_ray import Spread
@@ -144,48 +144,6 @@ def _shape(listed: Listed, backbone: str | None, options: Learn) -> tuple[int, .
         return tuple(listed.vectors.shape[1:])
     side = 0 if backbone is None else options.size or native_size(backbone)
     return (3, side, side) if side else None
-
-
-def elder_of(options: Learn, listed: Listed) -> Continual:
-    """The model that a new one takes over from, with ``--past``.
-
-    Args:
-        options: of the command.
-        listed: what is to be learned.
-
-    Raises:
-        ConfigError: for a model of vectors where images are to be learned, or another --size.
-        StoreError: if there is no model, or it is damaged.
-    """
-    assert options.past is not None
-    core, _ = ModelFolder(options.past).load(device=options.device)
-    if options.size not in (0, core.learner.shape[-1]):
-        raise ConfigError(
-            f"{options.past} takes inputs of size {core.learner.shape[-1]}, and its heir the same: leave "
-            f"--size {options.size} out."
-        )
-    require_fitting(listed, core.learner.shape, options.past)
-    return core
-
-
-def handed_over(
-    reader: Reader, elder: Continual, listed: Listed, options: Learn
-) -> tuple[Reader, LabelledImages]:
-    """A new model that goes on where another stands, and the images as it takes them.
-
-    Args:
-        reader: of the new model.
-        elder: the other one.
-        listed: what is to be learned.
-        options: of the command.
-    """
-    assert options.past is not None
-    assert reader.core is not None
-    levels = Blueprint.from_data(ModelFolder(options.past).manifest().blueprint).levels
-    reader = replace(reader, blueprint=replace(reader.blueprint, levels=levels))
-    data = reader.read(listed, options, "train")
-    take_over(reader.core, elder, data.x)
-    return reader, data
 
 
 def _by_its_data(
