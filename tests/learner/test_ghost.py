@@ -9,7 +9,7 @@ from holdfast.anchor import GhostNorm
 from holdfast.core.errors import ConfigError
 from holdfast.learner.ghost import ghost_norm, ghosted, ghosts
 from holdfast.recipes import make
-from holdfast.recipes.part import with_parts
+from holdfast.recipes.adding import with_parts
 from holdfast.testing import check_rule, small_stream
 from holdfast.testing.streams import CLASSES
 from holdfast.testing.watched import QUICK

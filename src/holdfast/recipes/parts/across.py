@@ -12,8 +12,8 @@ from holdfast.anchor.past import TunedPast
 from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.mutual import ConditionalInformation
 from holdfast.loss.term import Objective
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 from holdfast.recipes.search import Weight
 
 

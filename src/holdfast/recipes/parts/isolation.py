@@ -21,8 +21,8 @@ from holdfast.anchor.merged import Base, MergedNorms
 from holdfast.anchor.merging import Merge
 from holdfast.anchor.sparse import Growth
 from holdfast.readout.by_state import ByState, Criterion
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 
 
 def with_states(rule: Rule, criterion: Criterion) -> Callable[[Method], Method]:
