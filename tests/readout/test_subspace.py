@@ -117,7 +117,7 @@ def test_a_spectrum_is_that_of_the_matrix(structure):
             "structure=shared must be low_rank, full, factor or diagonal",
         ),
         ("subspace:dimensions=9:rank=4", "of rank=4 at most 5, not 9"),
-        ("subspace:novelty=angel", "unknown novelty 'angel': did you mean 'angle'"),
+        ("subspace:novelty=angel", "novelty 'angel': did you mean 'angle'"),
     ],
 )
 def test_what_cannot_be_is_refused(text, words):

@@ -25,7 +25,8 @@ class GrassmannStep(Rule):
     orthonormal again. A move within the plane changes nothing. Every 5 steps a QR takes rounding out.
     Weight decay on the head is without effect, for it points along B.
 
-    Source: GCR, by its public code (Riemannian SGD with tangent, geodesic and QR); docs/methods.md
+    Source: GCR, by its public code (Riemannian SGD with tangent, geodesic and QR); docs/theory.md,
+        section 18
     """
 
     asks = ("logits",)

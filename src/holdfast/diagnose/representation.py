@@ -70,7 +70,9 @@ def _targets(moment: Moment, classes: ClassMeans) -> Values:
         values |= all_missing(["alignment", "nc2_bank"], "the method has no prototypes")
         weight = moment.learner.head.weight.detach().cpu()
         best = labels[moment.now.logits[seen][:, labels].argmax(1)]
-        values["nc3"] = metrics.nc3(weight[labels], classes.means)
+        values |= all_missing(["nc3"], "the classes of its head are planes")
+        if method.head != "grassmann":
+            values["nc3"] = metrics.nc3(weight[labels], classes.means)
         values["nc4"] = metrics.nc4(best, classes.x, classes.means, labels)
     return values
 

@@ -140,7 +140,7 @@ def task_residuals(
         x: rows.
         share: of the variance that a plane holds.
 
-    Source: SubspaceAD (its patches are pooled features here); docs/theory.md, section 9
+    Source: SubspaceAD (its patches are pooled features here); docs/theory.md, section 18
     """
     joined = statistics.regroup(tasks, max(tasks) + 1)
     return Planes.of(joined, share).scaled(x.to(joined.mean))

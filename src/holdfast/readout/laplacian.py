@@ -29,7 +29,7 @@ class Transduced(NamedTuple):
 
 def transduce(
     scores: Float[Tensor, "n k"],
-    features: Float[Tensor, "n f"],
+    features: Float[Tensor, "m f"],
     strength: float = 0.5,
     neighbours: int = 3,
     rounds: int = 20,
@@ -102,19 +102,20 @@ def neighbour_graph(x: Float[Tensor, "n f"], neighbours: int = 3) -> Float[Tenso
     unit, n = functional.normalize(x.double(), dim=1), len(x)
     near = min(neighbours, n) - 1
     rows = torch.arange(n, device=x.device)
-    found = []
+    nearest = []
     for some in rows.split(CHUNK):
         likeness = unit[some] @ unit.T
         likeness[torch.arange(len(some), device=x.device), some] = -torch.inf
-        found.append(likeness.topk(near, dim=1).indices)
-    ends = torch.cat(found).flatten()
+        nearest.append(likeness.topk(near, dim=1).indices)
+    ends = torch.cat(nearest).flatten()
     starts = rows.repeat_interleave(near)
     halves = torch.full((len(ends),), 0.5, dtype=torch.float64, device=x.device)
     both = torch.cat([starts, ends]), torch.cat([ends, starts])
     weights = torch.cat([halves, halves])
     degree = torch.zeros(n, dtype=torch.float64, device=x.device).index_add_(0, both[0], weights)
     places = torch.stack([torch.cat([both[0], rows]), torch.cat([both[1], rows])])
-    return torch.sparse_coo_tensor(places, torch.cat([weights, degree]), (n, n)).coalesce()
+    values = torch.cat([weights, degree])
+    return torch.sparse_coo_tensor(places, values, (n, n), check_invariants=False).coalesce()
 
 
 def _energy(y: Tensor, s: Tensor, graph: Tensor, strength: float) -> float:

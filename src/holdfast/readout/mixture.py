@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import pieces
 from holdfast.core.output import Output
+from holdfast.readout.forgetting import KEPT
 from holdfast.readout.readout import FitContext, Portion, Readout, build_readout, register
+from holdfast.statistics.deviations import AGAIN
 
 SURE = 1e-6  # least probability of a class in a loss: one mistake does not end a readout's weight
 
@@ -36,6 +38,7 @@ class Mixed(Readout):
         if not members:
             raise ConfigError("a mixture needs a readout at least.")
         self.members = nn.ModuleList(members)
+        self.on = members[0].on
         self.uses_images = any(member.uses_images for member in members)
         self.needs_past = any(member.needs_past for member in members)
         self.needs_head = any(member.needs_head for member in members)
@@ -62,11 +65,61 @@ class Mixed(Readout):
         self.residuals[:] = [r for m in self._readouts for r in m.residuals]
         self.forecasts[:] = [r for m in self._readouts for r in m.forecasts]
 
+    def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:
+        """Let each readout go on without rows; if one cannot, none does. See `Readout.forget`."""
+        members = copy.deepcopy(self.members)
+        chosen = {}
+        for member in members:
+            assert isinstance(member, Readout)
+            names = member.forget(out, y, slack)
+            chosen |= {f"{name} of {member.name}": how for name, how in names.items()}
+        self.members = members
+        return chosen | {"shares": KEPT}
+
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """(N, K) logarithms of the mixture."""
         each = torch.stack([member.probabilities(out).double() for member in self._readouts])
         mixed = torch.einsum("j,jnk->nk", self.shares.to(each), each)
         return mixed.clamp_min(1e-30).log().float()
+
+    def network(self, width: int) -> nn.Module | None:
+        """The mixture of their networks; None if one has none, or they read different things."""
+        readers = self._readouts
+        alike = all(m.on == self.on and type(m).select is Readout.select for m in readers)
+        networks = [member.network(width) for member in readers] if alike else [None]
+        if any(network is None for network in networks):
+            return None
+        temperatures = [member.temperature for member in readers]
+        return MixedNetwork([n for n in networks if n is not None], temperatures, self.shares)
+
+
+class MixedNetwork(nn.Module):
+    """log sum_j w_j softmax(s_j / T_j).
+
+    Args:
+        networks: that give scores s.
+        temperatures: T.
+        shares: w.
+    """
+
+    shares: Tensor
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        temperatures: Sequence[float],
+        shares: Float[Tensor, " j"],
+    ):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.temperatures = tuple(temperatures)
+        self.register_buffer("shares", shares.float().cpu().clone())
+
+    def forward(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
+        """(N, f) to (N, K)."""
+        each = zip(self.networks, self.temperatures, strict=True)
+        p = torch.stack([torch.softmax(network(x) / T, 1) for network, T in each])
+        return torch.einsum("j,jnk->nk", self.shares, p).clamp_min(1e-30).log()
 
 
 @register("mixture")
@@ -97,7 +150,7 @@ class Mixture(Mixed):
         ConfigError: for fewer than two portions, a rate that is not positive, or no readout.
 
     Source: Rakhlin and Sridharan, *Online learning with predictable sequences*, 2013; as named in arXiv
-        2302.04552 (form from memory, not verified against the source); docs/methods.md
+        2302.04552 (form from memory, not verified against the source); docs/theory.md, section 18
     """
 
     label = "mixture"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +19,8 @@ from holdfast.readout.decision import Decision, Masked, MinusLargest
 from holdfast.readout.forgetting import kept_choices, rest_of
 from holdfast.readout.held_out import FOLDS, HeldOut
 from holdfast.readout.measure import confidence_by
-from holdfast.readout.readout import FitContext, Readout, Space
+from holdfast.readout.readout import FitContext, Space
+from holdfast.readout.unsure import Unsure
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
@@ -31,7 +31,7 @@ from holdfast.statistics.weighed import add_weighed
 MANY = 200  # classes beyond which two folds are held out in place of four
 
 
-class Streaming(Readout):
+class Streaming(Unsure):
     """A readout that is a function of `Statistics`; a subclass says of which, and how they decide.
 
     Args:
@@ -108,15 +108,6 @@ class Streaming(Readout):
         return self._decision
 
     @property
-    def temperature(self) -> float:
-        """Of `probabilities`."""
-        return self.confidence.temperature
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        self.confidence = replace(self.confidence, temperature=value)
-
-    @property
     def calibrated(self) -> bool:
         """Whether rows could be held out to fit the temperature, among classes to tell apart."""
         known = self.statistics is not None and int(self.statistics.met.sum()) > 1
@@ -158,11 +149,6 @@ class Streaming(Readout):
         self.tracker.statistics = rest
         self.forget_decision()
         return kept_choices((*self.choices, *self.lasting), self.confidence)
-
-    def take_beside(self, statistics: Statistics) -> None:
-        """Take over statistics that hold further rows of the task that is fitted next."""
-        self.tracker.statistics = statistics
-        self.forget_decision()
 
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""
@@ -214,17 +200,6 @@ class Streaming(Readout):
         """
         sets = conformal_sets(p, self.confidence.missable(cover)) & self.known.met.to(p.device)
         return sets.scatter(1, p.argmax(1, keepdim=True), True) if len(p) else sets
-
-    def threshold(self, rate: float = 0.05) -> float:
-        """The strangeness beyond which an input is unknown, see `Confidence.threshold`."""
-        return self.confidence.threshold(rate)
-
-    def unknown(self, out: Output, rate: float = 0.05) -> Bool[Tensor, " n"]:
-        """(N,) whether an input is too strange to be of any class; none is where nothing was measured."""
-        strange = self.strange(out)
-        if not len(self.confidence.reach):
-            return torch.zeros_like(strange, dtype=torch.bool)
-        return strange > self.threshold(rate)
 
     def scores(self, out: Output) -> Float[Tensor, "n k"]:
         """By the statistics; a class that never came is never chosen."""

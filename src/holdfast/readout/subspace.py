@@ -123,7 +123,7 @@ class Subspace(Streaming):
             another novelty.
 
     Source: the form is derived here, for the class representation of GCR (CVPR 2024), whose code was read;
-        docs/methods.md
+        docs/theory.md, section 18
     """
 
     label = "subspace"
@@ -153,6 +153,11 @@ class Subspace(Streaming):
         self.novelty: Novelty = novelty
         self.chosen = dimensions or USUAL
         self._planes: Planes | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The dimensions, where they are not fixed."""
+        return () if self.dimensions else ("dimensions",)
 
     def choose(self, heldout: HeldOut) -> None:
         """Choose the dimensions on the rows held out."""

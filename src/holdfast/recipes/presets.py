@@ -26,6 +26,7 @@ QUICK = Preset(
         "fnc2": {"tau": 0.5},
         "fnc2_strict": {"tau": 0.5, "features": 3.0},
         "lwf_strict": {"features": 3.0},
+        "grassmann": {"features": 3.0},
         "ida": {"weight": 10.0, "T": 30.0},
         "der": {"alpha": 2.0},
         "derpp": {"alpha": 1.0, "beta": 1.0},
@@ -51,6 +52,7 @@ DESK = Preset(
         "fnc2": {"alpha": "delayed:8,20"},
         "fnc2_strict": {"alpha": "delayed:8,20", "features": 3.0},
         "lwf_strict": {"features": 3.0},
+        "grassmann": {"features": 3.0},
         "ewc": SLOW_WEIGHTS,
         "online_ewc": SLOW_WEIGHTS,
         "si": SLOW_WEIGHTS | {"weight": 100.0},
@@ -60,7 +62,16 @@ DESK = Preset(
     trainings={"finetune": {"lr": 0.01}}
     | {
         name: {"lr": 0.03}
-        for name in ("ewc", "online_ewc", "si", "kfac_laplace", "lwf", "lwf_strict", "ida")
+        for name in (
+            "ewc",
+            "online_ewc",
+            "si",
+            "kfac_laplace",
+            "lwf",
+            "lwf_strict",
+            "grassmann",
+            "ida",
+        )
     }
     | {name: {"lr": 0.01, "batch": 32} for name in ("der", "derpp")}
     | ADAPTING,

@@ -26,7 +26,7 @@ from holdfast.testing.compare import (
     weights,
 )
 from holdfast.testing.forgetting import forgets_rows
-from holdfast.testing.weighed import weighed_task
+from holdfast.testing.weighing import weighed_task
 
 DIM = 16
 

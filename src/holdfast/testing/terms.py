@@ -32,7 +32,7 @@ from holdfast.testing.trained import (
     keeps_its_parameters,
     moves_its_parameters,
 )
-from holdfast.testing.weighed import weighs_rows
+from holdfast.testing.weighing import weighs_rows
 
 LAWS_IN_A_RUN = ("resume_is_uninterrupted", "forward_budget", "figures_are_sound")
 PLACES = {"logits": ("head",), "embedding": ("projector",), "hidden": ("projector.0",)}
