@@ -92,6 +92,9 @@ def test_cross_entropy_is_replaced_wherever_it_stands_and_a_memorys_stays():
     terms = with_parts(inner, ["pskd"]).terms
     assert [type(t).__name__ for t in terms] == ["SelfTaught", "CrossEntropy", "SelfTaught"]
     assert [t.on for t in terms] == ["batch", "memory", "batch"]
+    twice = CrossEntropy()
+    method = with_parts(Method(twice + 0.5 * twice), ["pskd"])
+    assert [type(t).__name__ for t in method.terms] == ["SelfTaught"]
 
 
 @pytest.mark.parametrize("text", IN_PLACE)

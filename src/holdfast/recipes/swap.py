@@ -28,25 +28,25 @@ def in_place_of_cross_entropy(
     """
 
     def swapped(method: Method) -> Method:
-        copied, done = copy.deepcopy(method), []
+        copied = copy.deepcopy(method)
+        done: dict[CrossEntropy, Term] = {}
 
         def other(term: object) -> Term | None:
             if type(term) is not CrossEntropy or term.on != "batch":
                 return None
-            done.append(make(term))
-            return done[-1]
+            return done.setdefault(term, make(term))
 
-        objectives = [other(whole) or whole for whole in (copied.loss, *copied.anchors)]
-        for whole in objectives:
-            if isinstance(whole, Objective):
-                _inside(whole, other)
+        for whole in copied.objectives:
+            _inside(whole, other)
+        loss = other(copied.loss) or copied.loss
+        anchors = [other(anchor) or anchor for anchor in copied.anchors]
         if not done:
             raise ConfigError(
                 f"the part {name} stands in place of a method's cross-entropy, and {method.name} asks "
                 "none of its batch, or another part stands there already: use a recipe that does, such as "
                 "lwf_strict."
             )
-        return replace(copied, loss=objectives[0], anchors=objectives[1:])
+        return replace(copied, loss=loss, anchors=anchors)
 
     return swapped
 
@@ -54,7 +54,7 @@ def in_place_of_cross_entropy(
 def _inside(whole: Objective, other: Callable[[object], Term | None]) -> None:
     """Put other terms in the place of those that an objective is made of."""
     for module in list(whole.modules()):
-        for key, child in list(module.named_children()):
+        for key, child in list(module._modules.items()):
             term = other(child)
             if term is not None:
                 setattr(module, key, term)
