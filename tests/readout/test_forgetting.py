@@ -91,7 +91,7 @@ def test_each_readout_of_a_mixture_forgets_or_none(fitted):
     stay, rows = torch.arange(len(y)) % 5 > 0, said(x[::5])
     mixed = fitted(build_readout("mixture:of=(ridge:strength=0.1:drift=none)+mean"), (x, y))
     names = mixed.forget(rows, y[::5])
-    assert {"weights", "temperature of mean"} < names.keys()
+    assert {"shares", "temperature of mean"} < names.keys()
     alone = fitted(build_readout("mean"), (x[stay], y[stay]))
     assert_close(scores(mixed.members[1], x), scores(alone, x), **CLOSE)
     mixed = fitted(build_readout("mixture:of=mean+probe"), (x, y))
