@@ -138,10 +138,10 @@ def test_a_refused_update_is_resumed_with_the_same_data_and_no_other(data, tmp_p
     learn = partial(holdfast.learn, tmp_path / "m", **FROZEN, engine="ray")
     learn(data[0])
     monkeypatch.setattr("holdfast.release.gate.Gate.judge", lambda *_: Verdict(1.0, ["worse"]))
-    assert not learn(data[1]).published
+    assert not learn(data[1], golden=data[0]).published
     with pytest.raises(ConfigError, match="was begun with images"):
         learn(pictures(tmp_path / "c", "elk"), resume=True)
-    there = learn(data[1], resume=True, yes=True)
+    there = learn(data[1], golden=data[0], resume=True, yes=True)
     assert there.published and there.version == 2
     assert known(tmp_path / "m")[1].progress.arrived == 5 * EACH - 1
 
@@ -177,8 +177,8 @@ def test_two_nodes_do_it_and_a_process_killed_in_the_middle_loses_and_doubles_no
 REFUSED = {
     "recipe": ({"recipe": "fnc2_strict"}, "a network would be trained here"),
     "adapts": ({"recipe": "frozen:adapt=all"}, "the recipe frozen trains"),
-    "readout": ({"also": "linear"}, "add exactly, and the readout linear"),
-    "rank": ({"also": "gaussian:drift=none:structure=low_rank:rank=2"}, "and the readout gaussian"),
+    "readout": ({"also": "pseudo-head"}, "add exactly, and the readout pseudo-head"),
+    "drift": ({"also": "gaussian"}, "and the readout gaussian"),
     "workers": ({"engine": "here", "workers": 2}, "--workers 2 is of a Ray cluster"),
     "address": ({"engine": "here", "address": "a:1"}, "--address a:1 is of a Ray cluster"),
     "engine": ({"engine": "spark"}, "engine is here or ray, not 'spark'"),
