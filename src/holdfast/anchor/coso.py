@@ -27,7 +27,7 @@ class CoSO(HeldBases):
     task's G' (`sketched`). When a task ends, M takes in the leading left singular vectors of B up to
     the share eps of its energy, and B and Q begin anew.
 
-    ``side="out"`` is the published code: M lies in a layer's *outputs*. M^T W then never moves, and to
+    ``side="out"`` is the published form: M lies in a layer's *outputs*. M^T W then never moves, and to
     first order neither does the loss on what was sketched; but old inputs' outputs do move, in all other
     directions. ``side="in"`` does the same with G^T: M spans inputs, weighted by how steep the loss
     was there, and an input within M keeps its output exactly.
@@ -49,8 +49,8 @@ class CoSO(HeldBases):
     Raises:
         ConfigError: for another side or head, numbers below 1, or a share below 0.
 
-    Source: Cheng et al., *Continuous subspace optimization for continual learning*, NeurIPS 2025; read
-        in the paper's code, its constants from a note on the paper
+    Source: Cheng et al., *Continuous subspace optimization for continual learning*, NeurIPS 2025;
+        formula and constants from a note on the paper, not verified against the authors' code
     """
 
     def __init__(

@@ -93,7 +93,7 @@ def owm(
     alpha: float = 1e-3,
     during: During = "end",
     fall: float = 1.0,
-    batch: int = 64,
+    rows: int = 64,
     head: HeadKind = "held",
     classes: Competing = "new",
     decide: str = "gaussian",
@@ -108,7 +108,7 @@ def owm(
         alpha: softness of the projector: small protects more.
         during: end takes a task in when it has ended; task in every step too, from a further pass.
         fall: factor on alpha over a task, for during=task.
-        batch: rows of one mean input.
+        rows: of a task that make one mean input.
         head: held keeps old classes' rows; projected treats it as a layer; free leaves it.
         classes: which logits compete in the softmax.
         decide: the readout, as for --readout.
@@ -116,7 +116,7 @@ def owm(
     Source: Zeng et al., *Continual learning of context-dependent processing in neural networks*, Nature
         Machine Intelligence 2019
     """
-    return _method(OWM(alpha, during, fall, batch, head), classes, decide)
+    return _method(OWM(alpha, during, fall, rows, head), classes, decide)
 
 
 def _method(rule: Rule, classes: Competing, decide: str) -> Method:

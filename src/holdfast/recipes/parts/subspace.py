@@ -84,7 +84,7 @@ def owm_part(
     alpha: float = 1e-3,
     during: During = "end",
     fall: float = 1.0,
-    batch: int = 64,
+    rows: int = 64,
     head: HeadKind = "held",
 ) -> Change:
     """Moves shrink in the directions of a layer's mean inputs of old batches; norms stay.
@@ -93,12 +93,12 @@ def owm_part(
         alpha: softness of the projector: small protects more.
         during: end takes a task in when it has ended; task in every step too, from a further pass.
         fall: factor on alpha over a task, for during=task.
-        batch: rows of one mean input.
+        rows: of a task that make one mean input.
         head: held keeps old classes' rows; projected treats it as a layer; free leaves it.
 
     Source: Zeng et al., Nature Machine Intelligence 2019 (`holdfast.anchor.owm.OWM`)
     """
-    return within(OWM(alpha, during, fall, batch, head))
+    return within(OWM(alpha, during, fall, rows, head))
 
 
 @part("orthogonal")
