@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 ORDER = [
     "core", "errors", "stream", "learner", "loss", "curvature", "statistics", "anchor", "memory", "metrics",
     "readout", "recipes", "train", "report", "store", "log", "diagnose", "serve", "estimator", "release",
-    "compare", "spread", "study", "cli", "api", "testing", "__init__",
+    "compare", "spread", "study", "cli", "api", "testing", "__init__", "__main__",
 ]  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def summary(room: str) -> str:
 
 def documented() -> list[str]:
     """The rooms that the API pages show: all but the command line and the package's own face."""
-    return [room for room in order() if room not in ("errors", "cli", "__init__")]
+    return [room for room in order() if room not in ("errors", "cli", "__init__", "__main__")]
 
 
 def public_names() -> list[tuple[str, str, str]]:

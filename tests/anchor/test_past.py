@@ -1,6 +1,7 @@
 """What the past network is: a copy tuned on the task, and only for the terms."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from holdfast.core.output import outputs
 from holdfast.learner import Learner
 from holdfast.loss import CrossEntropy
 from holdfast.recipes import make
+from holdfast.recipes.parts.across import informed
 from holdfast.testing import check_recipe, small_stream
 from holdfast.testing.compare import difference, weights
 from holdfast.testing.watched import QUICK, Watched
@@ -48,11 +50,28 @@ def test_terms_are_held_to_it_and_what_measures_is_not():
 
 
 def test_as_a_part_it_obeys_the_laws_of_a_recipe():
-    method = make("lwf", add="tuned_past:epochs=1:batch=16")
+    method = make("lwf", add="tuned_past:epochs=2:batch=16:cmi=0.2")
     laws = ["resume_is_uninterrupted", "same_seed_same_bits", "past_network_unchanged"]
     check_recipe(method, laws)
     plain, tuned = described(make("lwf")), described(method)
-    assert "past" not in plain and "epochs=1" in tuned["past"] and "CrossEntropy" in tuned["past"]
+    assert "past" not in plain and "epochs=2" in tuned["past"] and "informed(0.2)" in tuned["past"]
+
+
+def test_its_answers_hold_more_of_the_rows_of_a_class():
+    """Conditional mutual information, with the class means of the answers themselves."""
+    task = small_stream()[0]
+    torch.manual_seed(0)
+    start = Learner((1, 8, 8), width=4, dim=0, classes=2)
+    start.normalise_by(task.train.x)
+    start = TunedPast(epochs=4, lr=0.05, batch=8)(start, task)  # a network that has learned
+    values = []
+    for cmi in (0.0, 2.0):
+        torch.manual_seed(1)
+        tuned = TunedPast(partial(informed, cmi), epochs=4, lr=0.02, batch=8)(start, task)
+        p, y = outputs(tuned, task.train).logits.softmax(1), task.train.y
+        means = torch.stack([p[y == c].mean(0) for c in (0, 1)])
+        values.append(float((p * (p / means[y]).log()).sum(1).mean()))
+    assert 0 < values[0] < values[1]
 
 
 def test_any_function_may_make_the_past():

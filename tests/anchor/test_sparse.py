@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from checker import unchecked
 from holdfast.anchor import SparseTraining
 from holdfast.anchor.density import layer_densities
 from holdfast.anchor.sparse import swapped
@@ -147,4 +148,4 @@ def test_it_obeys_the_laws_of_a_rule(rule):
 )
 def test_bad_settings_are_refused(settings, words):
     with pytest.raises(ConfigError, match=words):
-        SparseTraining(**settings)
+        unchecked(SparseTraining.__init__)(SparseTraining(), **settings)

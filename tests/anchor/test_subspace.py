@@ -17,6 +17,7 @@ from holdfast.anchor.subspace_basis import count_directions, extended, grown, ke
 from holdfast.anchor.subspace_inputs import columns_of, dense_layers, input_grams, mean_inputs
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import outputs
+from holdfast.core.ranks import Ranks, together
 from holdfast.core.step import Step
 from holdfast.learner import Learner
 from holdfast.loss import CrossEntropy
@@ -122,6 +123,8 @@ def test_what_a_sketch_leaves_joins_the_basis_without_more():
     same_span(both, torch.cat([M, U], 1))
     assert torch.equal(kept_of(M, B * 0, 0.98), M)
     assert extended(M, torch.eye(9).double()).shape == (9, 9)
+    nothing = sketched(B[:, :0], B[:, :0], B[0, :0], 4)
+    assert kept_of(None, nothing, 0.98).shape == (9, 0)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 10.0])
@@ -465,6 +468,12 @@ def test_owm_during_a_task_shrinks_what_the_task_itself_needs():
     assert difference(dict(end.learner.state_dict()), dict(runs[0].learner.state_dict()))
 
 
+def test_owm_during_a_task_needs_one_process():
+    bench = Bench()
+    with together(Ranks(0, 2)), pytest.raises(ConfigError, match="use one device"):
+        OWM(during="task").gradient({}, bench.step())
+
+
 def test_a_network_without_any_known_layer_is_refused():
     learner, stream = network()
     rule = GPM()
@@ -479,6 +488,7 @@ def test_a_network_without_any_known_layer_is_refused():
         (lambda: GPM(eps=-1.0), "shares from 0 on"),
         (lambda: GPM(inputs=0), "one input"),
         (lambda: CoSO(r1=0), "at least 1"),
+        (lambda: CoSO(side="out", head="projected"), "grows in its outputs"),
         (lambda: CoSO(eps=-0.1), "share from 0"),
         (lambda: OWM(alpha=0.0), "above 0"),
         (lambda: OWM(batch=0), "at least 1 row"),

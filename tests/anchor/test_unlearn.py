@@ -1,5 +1,7 @@
 """Evidence that is taken away: which directions, what is left, and what must not move."""
 
+import copy
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -36,7 +38,8 @@ class Keep(Rule):
 
     def __init__(self, inputs):
         super().__init__()
-        self.basis = torch.linalg.svd(inputs.double(), full_matrices=False)[2]
+        _, size, v = torch.linalg.svd(inputs.double(), full_matrices=False)
+        self.basis = v[size > 1e-6 * size.max()]
 
     def update(self, delta, step):
         basis = self.basis.to(delta["layer.weight"])
@@ -82,17 +85,15 @@ def test_what_was_unlearned_has_no_evidence_and_retained_answers_stay():
     h = network(kept_x).features.detach()
     means = {k: h[kept_y == k].mean(0) for k in range(2)}
     means[2] = network(gone.x).features.detach().mean(0)
-    term = ForgetEvidence(gone)
-    values = unlearn_rows(network, term, means, steps=600, lr=0.1, rules=[Keep(kept_x)])
+    term, free = ForgetEvidence(gone), copy.deepcopy(network)
+    values = unlearn_rows(network, term, means, steps=600, lr=0.5, rules=[Keep(kept_x)])
     assert values[0] > 0.01
     left = network(gone.x).features.detach() @ term.directions.float()
     assert float(left.abs().max()) < 1e-3
     assert_close(network(kept_x).features.detach(), h, atol=1e-5, rtol=0)
-    free = Linear()
-    unlearn_rows(free, ForgetEvidence(gone), means, steps=100, lr=0.1)
-    assert (
-        float((free(kept_x).features.detach() - h).abs().max()) > 0.1
-    )  # without the rule they move
+    unlearn_rows(free, ForgetEvidence(gone), means, steps=100, lr=0.5)
+    moved = (free(kept_x).features.detach() - h).abs().max()
+    assert float(moved) > 0.02  # without the rule
 
 
 def test_the_term_is_the_mean_square_along_the_directions():

@@ -120,7 +120,8 @@ def test_what_cannot_be_forgotten_leaves_the_model_as_it_was(model, zoo, capsys,
         (["--data", zoo / "train"], "'ant' was learned from 9 images, and 0 would be left"),
         (["--data", zoo / "nowhere"], "does not exist"),
         (["--data", "broken"], "it was not learned either, so leave it out"),
-        (["--data", zoo / "gone", "--name", "wasp"], "unknown class 'wasp'"),
+        (["--data", zoo / "gone" / "ant", "--name", "wasp"], "unknown class 'wasp'"),
+        (["--data", zoo / "gone", "--name", "cat"], "a folder of 'ant' and none of 'cat': leave"),
         ([], "data"),
     ):
         assert why in said(capsys, "forget", model, *words, code=2)

@@ -34,7 +34,7 @@ def test_a_model_is_upgraded_to_another_network(capsys):
     assert type(core.learner.backbone).__name__ == "ResNet18"
     assert bool(core.scores(torch.rand(3, 3, 8, 8)).isfinite().all())
     shown = said(capsys, "predict", "large", "old/a", "--json")
-    assert '"label"' in shown
+    assert '"class": ' in shown
     assert ModelFolder("small").load()[0].labels == ["a", "b"]
 
 

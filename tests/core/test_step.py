@@ -410,3 +410,17 @@ def test_an_observer_sees_what_no_rule_has_edited():
 
 def test_observing_leaves_every_bit():
     assert_same_bits(trained(network(), []), trained(network(), [LookRule()]))
+
+
+def test_some_work_is_done_once_a_step_however_often_a_loss_is_asked(step):
+    calls = []
+
+    def work():
+        calls.append(1)
+        return len(calls)
+
+    one, other = object(), object()
+    assert [step.once(one, work), step.once(one, work), step.once(other, work)] == [1, 1, 2]
+    assert step.anew().once(one, work) == 1  # the same update, asked again
+    assert step["batch"].inputs() is step["batch"].rows.x
+    assert step["batch"].anew().out is not step["batch"].out

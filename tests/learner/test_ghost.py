@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from checker import unchecked
 from holdfast.anchor import GhostNorm
 from holdfast.core.errors import ConfigError
 from holdfast.learner.ghost import ghost_norm, ghosted, ghosts
 from holdfast.recipes import make
-from holdfast.recipes.part import with_parts
+from holdfast.recipes.adding import with_parts
 from holdfast.testing import check_rule, small_stream
 from holdfast.testing.streams import CLASSES
 from holdfast.testing.watched import QUICK
@@ -47,6 +48,18 @@ def test_every_ghost_is_its_twin_and_running_statistics_take_a_step_each():
     assert int(module.num_batches_tracked) == 3
 
 
+@pytest.mark.parametrize("running", [0, 1])
+def test_running_statistics_may_be_those_of_one_part(running):
+    x, part = rows(), torch.tensor([0, 1] * 5)
+    every, some, alone = norm(), norm(), norm()
+    with ghosted(every, 0, part), ghosted(some, 0, part, running):
+        torch.testing.assert_close(every(x), some(x))
+    alone(x[part == running])
+    torch.testing.assert_close(some.running_mean, alone.running_mean)
+    torch.testing.assert_close(some.running_var, alone.running_var)
+    assert not torch.equal(some.running_mean, every.running_mean)
+
+
 def test_one_ghost_is_batch_norm_bit_for_bit_and_so_is_evaluation():
     x, one, plain = rows(), norm(), norm()
     with ghosted(one, 0):
@@ -69,19 +82,15 @@ def test_a_ghost_of_one_value_is_refused():
         ghost_norm(norm(), ghosts(4, 0, torch.tensor([0, 1, 1, 1])), rows(4, side=1))
 
 
-@pytest.mark.parametrize("settings", [{"size": 1}, {"size": -2}, {"by": "class"}])
+@pytest.mark.parametrize(
+    "settings", [{"size": 1}, {"size": -2}, {"by": "class"}, {"running": "new", "by": "batch"}]
+)
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ConfigError):
-        GhostNorm(**settings)
+        unchecked(GhostNorm.__init__)(GhostNorm(), **settings)
 
 
 def test_a_run_normalises_old_and_new_rows_apart():
-    seen = []
-
-    def note(module, inputs):
-        if module.training and isinstance(module, nn.BatchNorm2d):
-            seen.append(len(inputs[0]))
-
     method = with_parts(make("joint"), ["ghost_norm:size=0"])
     stream = small_stream()
     core = Continual(method, stream.shape, QUICK, CLASSES)
@@ -90,9 +99,9 @@ def test_a_run_normalises_old_and_new_rows_apart():
 
     inner = ghost.ghost_norm
 
-    def watched(module, groups, x):
+    def watched(module, groups, x, counted):
         calls.append([len(group) for group in groups])
-        return inner(module, groups, x)
+        return inner(module, groups, x, counted)
 
     ghost.ghost_norm = watched
     try:

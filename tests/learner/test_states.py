@@ -17,7 +17,7 @@ from holdfast.learner.states import (
     unpacked,
 )
 from holdfast.recipes import make
-from holdfast.recipes.part import with_parts
+from holdfast.recipes.adding import with_parts
 from holdfast.testing import check_states, small_stream
 from holdfast.testing.compare import difference, through_disk, weights
 

@@ -204,7 +204,8 @@ def test_it_is_the_distance_of_the_layers_matrix_from_orthonormal_rows():
 
 def test_layers_that_cannot_be_orthogonal_are_named_and_left_out(caplog):
     assert reason_against(nn.Conv2d(2, 20, 3)) == ""  # more outputs than inputs: its columns
-    assert "wider than its kernel" in reason_against(nn.Conv2d(64, 128, 1, stride=2))
+    assert "cannot be orthogonal at stride 2" in reason_against(nn.Conv2d(64, 128, 1, stride=2))
+    assert "wider than its kernel" in reason_against(nn.Conv2d(1, 20, 3, stride=4))
     assert "cannot be orthogonal at stride 4" in reason_against(nn.Conv2d(1, 12, 3, stride=4))
     assert "groups" in reason_against(nn.Conv2d(4, 4, 3, groups=4))
     assert "holes" in reason_against(nn.Conv2d(4, 4, 3, dilation=2))

@@ -12,7 +12,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.loss import CrossEntropy, StableMax
 from holdfast.loss.stablemax import log_stablemax
 from holdfast.recipes import make
-from holdfast.recipes.part import with_parts
+from holdfast.recipes.adding import with_parts
 from holdfast.testing import check_term
 from holdfast.testing.bench import Bench
 
@@ -53,10 +53,10 @@ def test_the_term_is_a_mean_over_the_rows_that_compete(classes):
         part.out.logits[:, list(compete)].double().tolist()
     ]  # fmt: skip
     values = [-log[compete.index(y)] for log, y in zip(logs, part.rows.y.tolist())]
-    assert float(StableMax(classes)(step)) == pytest.approx(float(sum(values) / len(values)))
+    assert StableMax(classes)(step).item() == pytest.approx((sum(values) / len(values)).item())
     if classes != "all":  # rows of other classes have no say
         memory = StableMax(classes, "memory")(step)
-        assert (float(memory) == 0) == (classes == "new")
+        assert (memory.item() == 0) == (classes == "new")
 
 
 def test_it_obeys_the_laws():
@@ -73,9 +73,8 @@ def test_the_part_replaces_every_cross_entropy_and_nothing_else():
     assert [type(t).__name__ for t in strict.terms] == ["StableMax", "MatchLogits", "StableMax"]
     assert strict.terms[0].classes == "seen"
     step = Bench().step()
-    assert float(changed.loss(step)) == pytest.approx(
-        float(StableMax()(step)) + 0.5 * float(StableMax(on="memory")(step))
-    )
+    expected = StableMax()(step) + 0.5 * StableMax(on="memory")(step)
+    assert changed.loss(step).item() == pytest.approx(expected.item())
     assert replace(changed, loss=method.loss).memory == changed.memory
     with pytest.raises(ConfigError, match="supcon has no cross-entropy"):
         with_parts(replace(make("supcon"), name="supcon"), "stablemax")

@@ -23,6 +23,7 @@ FIXED = [
     "fecam:gamma1=0.6:gamma2=0.3",
     "mean",
     "mean:metric=euclidean",
+    "subspace:dimensions=2:structure=factor:drift=none",
     "ridge:strength=0.05:drift=none:balance=True",
     "random-ridge:width=40:strength=0.1:drift=none",
     "select:rule=gaussian, shrinkage 0.8",
@@ -35,6 +36,7 @@ CHOOSES = {
     "select": {"rule", "temperature", "threshold"},
     "klda:width=30": {"kernel", "temperature", "threshold"},
     "mean": {"temperature", "threshold"},
+    "subspace:structure=full:drift=none": {"dimensions", "temperature", "threshold"},
 }
 
 
@@ -84,6 +86,21 @@ def test_what_was_chosen_with_the_rows_is_named(fitted, text):
     assert set(chosen.values()) == {"as it was chosen with them"}
 
 
+def test_each_readout_of_a_mixture_forgets_or_none(fitted):
+    x, y = cloud()
+    stay, rows = torch.arange(len(y)) % 5 > 0, said(x[::5])
+    mixed = fitted(build_readout("mixture:of=(ridge:strength=0.1:drift=none)+mean"), (x, y))
+    names = mixed.forget(rows, y[::5])
+    assert {"weights", "temperature of mean"} < names.keys()
+    alone = fitted(build_readout("mean"), (x[stay], y[stay]))
+    assert_close(scores(mixed.members[1], x), scores(alone, x), **CLOSE)
+    mixed = fitted(build_readout("mixture:of=mean+probe"), (x, y))
+    before = scores(mixed.members[0], x)
+    with pytest.raises(ConfigError, match="the readout probe is no function of statistics"):
+        mixed.forget(rows, y[::5])
+    assert torch.equal(scores(mixed.members[0], x), before)
+
+
 def test_rows_forgotten_one_by_one_in_any_order_are_those_forgotten_together(fitted):
     x, y = cloud()
     text = "class-gaussian:structure=full:drift=none"
@@ -101,7 +118,7 @@ def test_rows_forgotten_one_by_one_in_any_order_are_those_forgotten_together(fit
 
 @pytest.mark.parametrize("text", ["probe", "head"])
 def test_a_readout_without_statistics_refuses(text):
-    with pytest.raises(ConfigError, match=f"the readout {text} keeps no statistics of the rows"):
+    with pytest.raises(ConfigError, match=f"the readout {text} is no function of statistics"):
         build_readout(text).forget(said(torch.zeros(1, 2)), torch.zeros(1).long())
 
 

@@ -8,7 +8,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.learner import CosineHead, GrassmannHead
 from holdfast.memory import ClassBalanced, WeighedMemory
 from holdfast.recipes import make
-from holdfast.recipes.part import PARTS, with_parts
+from holdfast.recipes.adding import PARTS, with_parts
 from holdfast.testing import check_recipe
 from holdfast.testing.watched import QUICK, learned
 from holdfast.train.continual import Continual

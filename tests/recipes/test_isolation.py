@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.readout import ByState
 from holdfast.recipes import make
-from holdfast.recipes.part import PARTS, with_parts
+from holdfast.recipes.adding import PARTS, with_parts
 from holdfast.testing import small_stream
 from holdfast.testing.compare import difference, weights
 from holdfast.testing.watched import QUICK, learned, readings_finite

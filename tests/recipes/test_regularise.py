@@ -8,8 +8,8 @@ import torch
 from holdfast.core.errors import ConfigError
 from holdfast.loss import CrossEntropy, Mixup, NestedDropout, SelfTaught
 from holdfast.recipes import make
+from holdfast.recipes.adding import PARTS, with_parts
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import PARTS, with_parts
 from holdfast.recipes.parts import regularise
 from holdfast.testing import check_recipe
 from wired import close, wire

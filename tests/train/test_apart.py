@@ -178,7 +178,8 @@ def test_two_processes_get_the_gradients_of_one():
     once = QUICK.updated(epochs=1)
     method = replace(make("lwf"), name="lwf apart")
     method = replace(method, anchors=[*method.anchors, Weighs(1.0, 0.3)])
-    assert differences_on_devices([OnDevices(method, setup=once)]) == {}
+    parts = OnDevices("lwf:add=(gate:l=0.5)+(orthogonal:keep=neither)", setup=once)
+    assert differences_on_devices([OnDevices(method, setup=once), parts]) == {}
 
 
 def test_mixed_precision_has_them_too():

@@ -67,7 +67,7 @@ def test_what_the_old_classes_are_worth_comes_from_the_elder_alone(elder):
         )
         for text in ("ofa:weight=10", "ofa:weight=0.0001")
     ]
-    assert agree[0] > 0.9 and agree[0] >= agree[1]
+    assert agree[0] > 0.8 and agree[0] >= agree[1]
 
 
 def test_it_resumes_in_the_task_that_it_took_over(elder):

@@ -99,7 +99,7 @@ class CoSO(HeldBases):
     def _framed(self, name: str, g: Tensor, renewed: bool) -> Tensor:
         flat = g.flatten(1)
         G = flat.T if self.side == "in" else flat
-        if renewed:
+        if renewed or name not in self.frames:
             U, s, _ = torch.linalg.svd(G, full_matrices=False)
             least = s[:1] * torch.finfo(s.dtype).eps * max(G.shape)  # less is no direction
             U, s = U[:, : int((s > least).sum())], s[s > least]

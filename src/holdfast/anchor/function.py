@@ -92,11 +92,11 @@ def by_deviation(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     return logits / logits.std(1, keepdim=True).clamp_min(LEAST_DEVIATION)
 
 
-def require_temperature(T: Temperature) -> Temperature:
+def require_temperature(T: float | str) -> Temperature:
     """A temperature itself, if it is a positive number or ``std`` (ConfigError)."""
     if isinstance(T, str):
         require_option("temperature", T, ("std",))
-        return T
+        return "std"
     return require_positive(T)
 
 

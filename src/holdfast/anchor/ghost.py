@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
 
 By = Literal["part", "batch"]
+Running = Literal["all", "new", "old"]
 
 
 class GhostNorm(Rule):
@@ -29,20 +30,24 @@ class GhostNorm(Rule):
     Args:
         size: rows of a ghost, at least 2; 0 makes a part one ghost.
         by: ``part``, rows of the task and rows of a memory are in separate ghosts; ``batch``, they mix.
+        running: whose rows running statistics are of: ``all``, the task's (``new``), a memory's (``old``).
 
     Raises:
-        ConfigError: for a size of 1 or below 0, or another way to cut.
+        ConfigError: for a size of 1 or below 0, another way to cut, or ``running`` of parts that mix.
 
     Source: Hoffer, Hubara, Soudry, *Train longer, generalize better*, NeurIPS 2017 (code of another author
         read); cut by part: derived here
     """
 
-    def __init__(self, size: int = 32, by: By = "part"):
+    def __init__(self, size: int = 32, by: By = "part", running: Running = "all"):
         super().__init__()
         require_option("cut of ghosts", by, get_args(By))
         if size < 0 or size == 1:
             raise ConfigError(f"a ghost has at least 2 rows (0: a part is one ghost), not {size}.")
-        self.size, self.by = size, by
+        require_option("part for running statistics", running, get_args(Running))
+        if running != "all" and by != "part":
+            raise ConfigError(f"running={running} needs by=part: otherwise old and new rows mix.")
+        self.size, self.by, self.running = size, by, running
 
     def around(self, forward: Forward, learner: Learner, rows: Rows, task: int) -> Forward:
         """The forward pass of these rows by ghosts.
@@ -56,4 +61,5 @@ class GhostNorm(Rule):
         part: Int[Tensor, " n"] | None = None
         if self.by == "part":
             part = (rows.task == task).long()
-        return ghosting(forward, learner, self.size, part)  # type: ignore[return-value]
+        running = {"all": None, "new": 1, "old": 0}[self.running]
+        return ghosting(forward, learner, self.size, part, running)  # type: ignore[return-value]

@@ -101,7 +101,7 @@ class Merged(Rule):
     def _take(self, now: Named, count: float) -> None:
         self.counts.append(count)
         if self.how == "ties" or not self.ends:
-            self.ends.append(dict(now))
+            self.ends.append({n: t.clone() for n, t in now.items()})  # w_0 may be the same
             return
         last, share = self.ends[0], count / sum(self.counts)
         for name, tensor in now.items():

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from holdfast.anchor.rule import Named, Rule
 from holdfast.core.constants import class_index
+from holdfast.core.errors import ConfigError
 from holdfast.core.step import Step
 from holdfast.loss.checks import require_option
 
@@ -106,12 +107,14 @@ class HeldBases(Subspaces):
         bases: M by the name of the layer's weight.
 
     Raises:
-        ConfigError: for another side or kind of head.
+        ConfigError: for another side or kind of head, or a projected head with side="out".
     """
 
     def __init__(self, side: Side = "in", head: HeadKind = "held", hold_others: bool = True):
         super().__init__(head, hold_others)
         require_option("side", side, get_args(Side))
+        if side == "out" and head == "projected":
+            raise ConfigError("a head grows in its outputs: use side=in, or head=held or free.")
         self.side = side
         self.bases: Named = {}
 

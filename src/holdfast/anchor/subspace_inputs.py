@@ -66,7 +66,7 @@ def visit(
     """
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda module, given: take(name, columns_of(module, in_float64(given[0])))
+        return lambda module, inputs: take(name, columns_of(module, in_float64(inputs[0])))
 
     hooks = [module.register_forward_pre_hook(hook(name)) for name, module in layers.items()]
     try:

@@ -32,3 +32,12 @@ def cluster_of(options: Learn | Evaluate) -> Spread | None:
         flag = f"--address {options.address}" if options.address else f"--workers {options.workers}"
         raise ConfigError(f"{flag} is of a Ray cluster: add --engine ray.")
     return None
+
+
+def refuse_training(options: Learn) -> None:
+    """A network that is trained learns here, whatever the flags ask (ConfigError)."""
+    if options.engine == "ray":
+        raise ConfigError(
+            "--engine ray learns statistics of a frozen pretrained backbone, and a network would be "
+            "trained here: leave --engine out, or take --recipe frozen with a --backbone."
+        )

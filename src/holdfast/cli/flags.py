@@ -13,9 +13,9 @@ import tyro
 from holdfast.cli.options import RunOptions
 from holdfast.cli.reading import read
 from holdfast.cli.stream_options import StreamOptions
+from holdfast.recipes.adding import HELP, PARAMETER
 from holdfast.recipes.catalogue import Recipe
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import HELP, PARAMETER
 from holdfast.recipes.presets import Preset
 from holdfast.train.setup import FIELDS, Setup
 

@@ -96,6 +96,7 @@ def _asked(
 ) -> tuple[Tensor, list[str]]:
     """The inputs to forget as they were learned, and their classes."""
     if name is not None:
+        _refuse_others(core, source, name)
         x = inputs_of(core, base, source, name)
         return x, [name] * len(x)
     predictor = Predictor(core, levels=Blueprint.from_data(base.blueprint).levels)
@@ -106,6 +107,19 @@ def _asked(
             f"{file} cannot be read ({why}): it was not learned either, so leave it out."
         )
     return data.x, list(data.labels)
+
+
+def _refuse_others(core: Continual, source: Path | Listed, name: str) -> None:
+    """Refuse a folder of folders of other classes (DataError): all of it would be taken for this one."""
+    folder = source if isinstance(source, Path) and source.is_dir() else None
+    if folder is None or (folder / name).is_dir():
+        return
+    others = [str(label) for label in core.labels if (folder / str(label)).is_dir()]
+    if others:
+        raise DataError(
+            f"{folder} holds a folder of '{others[0]}' and none of '{name}': leave --name out, or give the "
+            f"folder of images of '{name}'."
+        )
 
 
 def _history(folder: ModelFolder, manifest: Manifest) -> Iterator[Manifest]:
@@ -127,10 +141,12 @@ def lines(paper: Mapping[str, Any], model: str) -> list[str]:
         exact = (
             f"the readout never learned them, but {' and '.join(paper['trained_on_it'])} may have"
         )
+    spread = any(kind != "none" for kind in paper["readouts"].values())
+    further = ", and that they lie no further out than what was learned" if spread else ""
     text = [
         f"forgot {sum(paper['images'].values()):,} images: {each}; {exact}",
-        "checked: their number, and that they lie no further out than what was learned; an image that "
-        "was never learned cannot be told from one that was, and would have been taken out all the same",
+        f"checked: their number{further}; an image that was never learned cannot be told from one that "
+        "was, and would have been taken out all the same",
     ]
     for name, chosen in paper["chosen_with_them"].items():
         if chosen:

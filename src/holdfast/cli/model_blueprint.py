@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.cli.engine import cluster_of
+from holdfast.cli.engine import cluster_of, refuse_training
 from holdfast.cli.fixed import FIXED, parameters_in, refuse_changes
 from holdfast.cli.options import Learn
+from holdfast.cli.taking_over import elder_of, handed_over
 from holdfast.core.errors import ConfigError
 from holdfast.core.registry import closed
 from holdfast.learner.backbone import make_backbone
@@ -28,7 +29,6 @@ from holdfast.stream.labelled import list_labelled
 from holdfast.stream.listed import LabelledImages, Listed
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.continual import Continual
-from holdfast.train.succession import take_over
 
 if TYPE_CHECKING:
     from holdfast.spread.over_ray import Spread
@@ -71,9 +71,7 @@ class Reader:
     def read(self, source: Path | Listed, options: Learn, part: Side) -> LabelledImages:
         """The part of labelled data, listed or not, as the model takes it."""
         strict, levels = options.strict_data, self.blueprint.levels
-        listed = source
-        if not isinstance(listed, Listed):
-            listed = list_labelled(listed, strict=strict, part=part)
+        listed = list_labelled(source, strict=strict, part=part)
         require_fitting(listed, self.blueprint.shape, options.model)
         if self.spread is not None and part == "train":
             from holdfast.spread.learning import learn_spread
@@ -148,48 +146,6 @@ def _shape(listed: Listed, backbone: str | None, options: Learn) -> tuple[int, .
     return (3, side, side) if side else None
 
 
-def elder_of(options: Learn, listed: Listed) -> Continual:
-    """The model that a new one takes over from, with ``--past``.
-
-    Args:
-        options: of the command.
-        listed: what is to be learned.
-
-    Raises:
-        ConfigError: for a model of vectors where images are to be learned, or another --size.
-        StoreError: if there is no model, or it is damaged.
-    """
-    assert options.past is not None
-    core, _ = ModelFolder(options.past).load(device=options.device)
-    if options.size not in (0, core.learner.shape[-1]):
-        raise ConfigError(
-            f"{options.past} takes inputs of size {core.learner.shape[-1]}, and its heir the same: leave "
-            f"--size {options.size} out."
-        )
-    require_fitting(listed, core.learner.shape, options.past)
-    return core
-
-
-def handed_over(
-    reader: Reader, elder: Continual, listed: Listed, options: Learn
-) -> tuple[Reader, LabelledImages]:
-    """A new model that goes on where another stands, and the images as it takes them.
-
-    Args:
-        reader: of the new model.
-        elder: the other one.
-        listed: what is to be learned.
-        options: of the command.
-    """
-    assert options.past is not None
-    assert reader.core is not None
-    levels = Blueprint.from_data(ModelFolder(options.past).manifest().blueprint).levels
-    reader = replace(reader, blueprint=replace(reader.blueprint, levels=levels))
-    data = reader.read(listed, options, "train")
-    take_over(reader.core, elder, data.x)
-    return reader, data
-
-
 def _by_its_data(
     make_blueprint: Callable[[tuple[int, ...]], Blueprint],
     options: Learn,
@@ -197,11 +153,7 @@ def _by_its_data(
     hints: list[str],
 ) -> tuple[Reader, LabelledImages]:
     """A model of whatever size its first images have; its network is trained."""
-    if options.engine == "ray":
-        raise ConfigError(
-            "--engine ray learns statistics of a frozen pretrained backbone, and a network would be "
-            "trained here: leave --engine out, or take --recipe frozen with a --backbone."
-        )
+    refuse_training(options)
     if options.link_backbone:
         raise ConfigError("--link-backbone needs a pretrained network: give --backbone.")
     data = listed.read(options.size or None, options.strict_data)

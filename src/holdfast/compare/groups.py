@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.compare.cell import Cell
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.recipes.part import PARAMETER, part_texts
+from holdfast.recipes.adding import PARAMETER, part_texts
 
 PLACES = ("data", "split", "backbone", "protocol")
 

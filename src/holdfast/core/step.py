@@ -71,7 +71,7 @@ class Part:
 
     def anew(self) -> Part:
         """The same rows, of which the learner is asked again, as it is then; the past network is not."""
-        again = Part(self.rows, self._forward, self._past, self._share, self._past_share)
+        again = Part(self.rows, self._forward, self._past, self.share, self._past_share)
         if "past" in self.__dict__:
             again.__dict__["past"] = self.past
         return again

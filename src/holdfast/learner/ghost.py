@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
 
@@ -41,7 +42,9 @@ def ghosts(rows: int, size: int, part: Int[Tensor, " n"] | None = None) -> list[
     return output
 
 
-def ghost_norm(module: nn.Module, groups: Sequence[Tensor], x: Tensor) -> Tensor:
+def ghost_norm(
+    module: nn.Module, groups: Sequence[Tensor], x: Tensor, counted: Sequence[bool] | None = None
+) -> Tensor:
     """A batch norm's output in training, each group of rows by its own mean and variance.
 
     Running statistics take one step of the momentum a group, in their order. One group of all rows is
@@ -51,42 +54,64 @@ def ghost_norm(module: nn.Module, groups: Sequence[Tensor], x: Tensor) -> Tensor
         module: the batch norm.
         groups: of rows, all of them.
         x: (N, C, ...).
+        counted: which groups the running statistics take; None is all.
 
     Raises:
         ConfigError: for a group with a single value a channel.
     """
     normal = partial(type(module).forward, module)
-    if not module.training or len(x) != sum(map(len, groups)):
-        return normal(x)
-    if len(groups) == 1:
+    counted = [True] * len(groups) if counted is None else counted
+    if not module.training or (len(groups) == 1 and counted[0]):
         return normal(x)
     if min(map(len, groups)) * x[0, 0].numel() < 2:
         raise ConfigError(
             "a ghost of one row has no variance at a layer of 1 x 1 pixels: make ghosts larger, or batches "
             "such that no part of them has a single row."
         )
-    output = torch.cat([normal(x[group]) for group in groups])
+    pieces = [
+        normal(x[group]) if counts else _uncounted(module, x[group])
+        for group, counts in zip(groups, counted, strict=True)
+    ]
+    output = torch.cat(pieces)
     return output[torch.cat(list(groups)).argsort()]
 
 
+def _uncounted(module: nn.Module, x: Tensor) -> Tensor:
+    """A batch norm's output by the statistics of x, which it does not note."""
+    assert isinstance(module, NORMS)
+    return functional.batch_norm(
+        x, None, None, module.weight, module.bias, training=True, eps=module.eps
+    )
+
+
 @contextmanager
-def ghosted(learner: nn.Module, size: int, part: Int[Tensor, " n"] | None = None) -> Iterator[None]:
+def ghosted(
+    learner: nn.Module,
+    size: int,
+    part: Int[Tensor, " n"] | None = None,
+    running: int | None = None,
+) -> Iterator[None]:
     """Inside, every batch norm of a network in training normalises by ghosts.
 
     Args:
         learner: the network.
         size: of a ghost; 0 makes a part one ghost.
         part: (N,) the part of each row of the batch that passes inside; None is one part.
+        running: the part that running statistics take; None is every part.
     """
     norms = [m for m in learner.modules() if isinstance(m, NORMS)]
-    cut: dict[int, list[Tensor]] = {}
+    cut: dict[int, tuple[list[Tensor], list[bool] | None]] = {}
 
     def forward(module: nn.Module, x: Tensor) -> Tensor:
         rows = len(x)
         if rows not in cut:
             known = part if part is not None and len(part) == rows else None
-            cut[rows] = ghosts(rows, size, known)
-        return ghost_norm(module, cut[rows], x)
+            groups = ghosts(rows, size, known)
+            some = known is not None and running is not None
+            counted = [int(known[g[0]]) == running for g in groups] if some else None  # type: ignore[index]
+            cut[rows] = groups, counted
+        groups, counted = cut[rows]
+        return ghost_norm(module, groups, x, counted)
 
     for module in norms:
         module.forward = partial(forward, module)
@@ -102,11 +127,12 @@ def ghosting(
     learner: nn.Module,
     size: int,
     part: Int[Tensor, " n"] | None,
+    running: int | None = None,
 ) -> Callable[[Tensor], object]:
-    """A forward pass that is made inside `ghosted`."""
+    """A forward pass that is made inside `ghosted`; the arguments are its own."""
 
     def inside(x: Tensor) -> object:
-        with ghosted(learner, size, part):
+        with ghosted(learner, size, part, running):
             return forward(x)
 
     return inside

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.rows import row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_labels, require_option
-from holdfast.loss.classify import Competing, competing
+from holdfast.loss.classify import Competing, competing, weighted_mean
 from holdfast.loss.term import Term
 from holdfast.stream.mixing import PARTNER, SHARE, Mixing
 
@@ -106,6 +107,7 @@ class Mixup(Term):
     label = "mixup"
     on = "mixed"
     reads = ("logits",)
+    weighs = True
 
     def __init__(
         self,
@@ -135,4 +137,7 @@ class Mixup(Term):
             torch.where(a < 0, b, a).clamp_min(0) for a, b in ((y, partner), (partner, y))
         )
         loss = mixup_loss(logits, y, partner, extra[SHARE], self.eta, self.balance)
+        weight = row_weights(rows)
+        if weight is not None:
+            return weighted_mean(loss.masked_fill(~there, 0.0), weight * there)
         return loss.masked_fill(~there, 0.0).sum() / there.sum().clamp_min(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import in_float64
+from holdfast.core.rows import row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_labels, require_option
 from holdfast.loss.classify import Competing, cross_entropy_among
@@ -60,6 +61,7 @@ class NestedDropout(Term):
 
     label = "nested"
     reads = ("features", "logits")
+    weighs = True
 
     def __init__(self, scale: float = 0.2, classes: Competing = "seen", on: str = "batch"):
         super().__init__()
@@ -78,7 +80,8 @@ class NestedDropout(Term):
         h = part.out.features
         k = step.once(self, lambda: self.width(h))
         first = torch.arange(h.shape[1], device=h.device) < k
-        return cross_entropy_among(head(h.to(head.weight) * first), part.rows.y, self.classes, step)
+        logits = head(h.to(head.weight) * first)
+        return cross_entropy_among(logits, part.rows.y, self.classes, step, row_weights(part.rows))
 
     def width(self, h: Tensor) -> Tensor:
         """(1,) how many features remain, from 1 to f."""

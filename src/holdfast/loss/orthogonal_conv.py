@@ -65,7 +65,7 @@ def reason_against(layer: nn.Conv2d) -> str:
         layer: a convolution.
 
     >>> reason_against(nn.Conv2d(64, 128, 1, stride=2)), reason_against(nn.Conv2d(4, 8, 3))
-    ('a stride of 2 is wider than its kernel of 1', '')
+    ('128 outputs of 64 channels by 1 x 1 cannot be orthogonal at stride 2', '')
     """
     side, stride = layer.kernel_size, layer.stride
     if layer.groups > 1 or layer.transposed or {*layer.dilation} != {1}:

@@ -57,6 +57,10 @@ class SharpnessAware(Objective):
         step.record("sharpness", steep - value)
         return steep
 
+    def foresee(self, step: Step) -> None:
+        """That of the loss."""
+        self.of.foresee(step)
+
     def _uphill(self, value: Tensor, step: Step) -> dict[str, Tensor]:
         """W + e by the weights' names."""
         weights = trainable(step)

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.rows import row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option
-from holdfast.loss.classify import Competing, competing
+from holdfast.loss.classify import Competing, competing, weighted_mean
 from holdfast.loss.row_table import RowTable
 from holdfast.loss.term import Term
 
@@ -44,6 +45,7 @@ class SelfTaught(Term):
 
     label = "self_taught"
     reads = ("logits",)
+    weighs = True
 
     def __init__(self, share: float = 0.8, classes: Competing = "seen", on: str = "batch"):
         super().__init__()
@@ -60,9 +62,13 @@ class SelfTaught(Term):
         a = self.share * (step.epoch + 1) / step.epochs
         before = step.once(self, lambda: self._exchanged(part.rows.key, logits.detach(), y))
         there = y >= 0
+        soft = -(before * logits.log_softmax(1)).sum(1).masked_fill(~there, 0.0)
+        weight = row_weights(part.rows)
+        if weight is not None:
+            hard = functional.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+            return weighted_mean((1 - a) * hard + a * soft, weight * there)
         hard = functional.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
-        soft = -(before * logits.log_softmax(1)).sum(1).masked_fill(~there, 0.0).sum()
-        return ((1 - a) * hard + a * soft) / there.sum().clamp_min(1)
+        return ((1 - a) * hard + a * soft.sum()) / there.sum().clamp_min(1)
 
     def _exchanged(self, key: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         """(N, C) what was noted of the rows, their labels where nothing was; now this is noted."""

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
-from holdfast.core.numerics import at_least_float32
+from holdfast.core.numerics import at_least_float32, in_float64
 from holdfast.core.output import Output
 from holdfast.learner.states import StatesOutput
 from holdfast.loss.checks import require_option
@@ -37,9 +37,9 @@ def certainty(scores: Float[Tensor, "n k"], criterion: Criterion) -> Float[Tenso
         return scores.logsumexp(1)
     if scores.shape[1] == 1:
         return torch.zeros_like(scores[:, 0])
-    log_p = scores.log_softmax(1)
+    log_p = in_float64(scores).log_softmax(1)
     entropy = -(log_p.exp() * log_p).sum(1) / math.log(scores.shape[1])
-    return -entropy.clamp_min(LEAST).log()
+    return -entropy.clamp_min(LEAST).log().to(scores)
 
 
 class Residual:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError

@@ -162,8 +162,8 @@ class Readout(nn.Module, ABC):
             DataError: for rows that were not learned.
         """
         raise ConfigError(
-            f"the readout {self.name} keeps no statistics of the rows it was learned from, so none can be "
-            "taken out of it: fit it anew without them, or use gaussian, ridge or mean."
+            f"the readout {self.name} is no function of statistics from which rows could be taken: fit it "
+            "anew without them, or use gaussian, ridge or mean."
         )
 
     @abstractmethod

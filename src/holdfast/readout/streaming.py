@@ -150,11 +150,6 @@ class Streaming(Unsure):
         self.forget_decision()
         return kept_choices((*self.choices, *self.lasting), self.confidence)
 
-    def take_beside(self, statistics: Statistics) -> None:
-        """Take over statistics that hold further rows of the task that is fitted next."""
-        self.tracker.statistics = statistics
-        self.forget_decision()
-
     def measurable(self, statistics: Statistics) -> Statistics:
         """Statistics to which rows are added when they are held out in turn."""
         return statistics

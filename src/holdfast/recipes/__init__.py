@@ -7,6 +7,7 @@ line, the estimator, stored models and the laws of `holdfast.testing`.
 """
 
 from holdfast.recipes.across import ofa
+from holdfast.recipes.adding import PARTS, part
 from holdfast.recipes.bound import finetune, joint
 from holdfast.recipes.catalogue import RECIPES, make, register
 from holdfast.recipes.contrastive import co2l, fnc2, fnc2_prior, supcon
@@ -17,7 +18,6 @@ from holdfast.recipes.frozen import frozen
 from holdfast.recipes.heads import grassmann
 from holdfast.recipes.isolation import masks, sparse, task_arithmetic, ties
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import PARTS, part
 from holdfast.recipes.presets import PRESETS, Preset, find_preset
 from holdfast.recipes.prior import ewc, kfac_laplace, l2, mas, online_ewc, si
 from holdfast.recipes.rehearsal import der, derpp, er

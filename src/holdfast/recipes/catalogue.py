@@ -10,8 +10,8 @@ from typing import Any
 from holdfast.core.errors import unknown
 from holdfast.core.grammar import arguments, fitted, type_hints
 from holdfast.core.registry import Entry, Registry
+from holdfast.recipes.adding import PARAMETER, composable, part_texts
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import PARAMETER, composable, part_texts
 from holdfast.recipes.presets import Preset
 
 Recipe = Callable[..., Method]
@@ -25,7 +25,7 @@ def make(text: str, preset: Preset | None = None, **parameters: object) -> Metho
     Args:
         text: its name, perhaps with settings: ``fnc2:tau=0.5``.
         preset: whose parameters the recipe has unless it is told otherwise.
-        parameters: over those of the text; ``add`` names further parts (`holdfast.recipes.part`).
+        parameters: over those of the text; ``add`` names further parts (`holdfast.recipes.adding`).
 
     Raises:
         ConfigError: for an unknown recipe or parameter, with the nearest name; for a value of

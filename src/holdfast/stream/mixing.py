@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.core.rows import Rows
+from holdfast.core.rows import WEIGHT, Rows
 
 Within = Literal["new", "batch"]
 PARTNER, SHARE = "y2", "lam"  # columns of mixed rows: the second class, and the first one's share
@@ -93,14 +93,18 @@ def symmetric_beta(u: Float[Tensor, 2], alpha: float) -> Float[Tensor, ""]:
 
 
 def mixed_table(rows: Rows, partner: Int[Tensor, " n"], share: Float[Tensor, " n"]) -> Rows:
-    """The rows with the columns ``y2``, the partner's class, and ``lam``, their own share.
+    """The rows with the columns ``y2``, the partner's class, and ``lam``, their own share; weights mix.
 
     Args:
         rows: those that are mixed; their inputs are not looked at.
         partner: of each its place.
         share: of each its own.
     """
-    return replace(rows, extra={**rows.extra, PARTNER: rows.y[partner], SHARE: share})
+    extra = {**rows.extra, PARTNER: rows.y[partner], SHARE: share}
+    if WEIGHT in extra:
+        weight = extra[WEIGHT]
+        extra[WEIGHT] = weight[partner].lerp(weight, share.to(weight))  # of equal ones exactly that
+    return replace(rows, extra=extra)
 
 
 def mixtures(
@@ -109,7 +113,7 @@ def mixtures(
     share: Float[Tensor, " n"],
     some: slice = slice(None),
 ) -> Float[Tensor, "m ..."]:
-    """L x + (1 - l) x2 of some rows.
+    """Of some rows l x + (1 - l) x2.
 
     Args:
         x: inputs of all rows, as views.

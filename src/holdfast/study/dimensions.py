@@ -122,7 +122,7 @@ def intrinsic(out: Path | None = None, seed: int = 0) -> list[Finding]:
         make_folder(out, exist_ok=True)
     stream = class_incremental(digits(), 1)
     setup = replace(SMALL, seed=seed)
-    result = intrinsic_dimension(stream, setup=setup)
+    result = intrinsic_dimension(stream, GRID, setup=setup)
     least, every = result.least(), [result.least(i) for i in range(2)]
     places = [GRID.index(d) for d in every if d is not None]
     apart = float(abs(places[0] - places[1])) if len(places) == 2 else float("inf")

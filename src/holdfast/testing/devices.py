@@ -10,9 +10,9 @@ import torch
 
 from holdfast.core.ranks import current, together
 from holdfast.core.settings import Machine
+from holdfast.recipes.adding import with_parts
 from holdfast.recipes.catalogue import make
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import with_parts
 from holdfast.testing.compare import difference, expect
 from holdfast.testing.streams import small_stream, textures
 from holdfast.testing.watched import CLOCK, QUICK, place_of

@@ -48,7 +48,8 @@ def make_step(
     mixing = core.method.mixing
     if mixing is not None and wants_mixed(core):
         new = parts["batch"].rows.task == task.index
-        parts["mixed"] = mixed(parts["batch"], trainer, past, *mixing.draw(new, generator))
+        draw = mixing.draw(new, generator)
+        parts["mixed"] = mixed(core, trainer, parts["batch"], past, *draw)
     return Step(
         parts,
         trainer.model,
@@ -111,13 +112,19 @@ def wants_mixed(core: Continual) -> bool:
 
 
 def mixed(
-    batch: Part, trainer: Trainer, past: Forward | None, partner: Tensor, share: Tensor
+    core: Continual,
+    trainer: Trainer,
+    batch: Part,
+    past: Forward | None,
+    partner: Tensor,
+    share: Tensor,
 ) -> Part:
     """A batch's views mixed with their partners; of several processes each mixes its share of them.
 
     Args:
-        batch: the part ``batch``.
+        core: that learns.
         trainer: of the task.
+        batch: the part ``batch``.
         past: the past network.
         partner: (N,) places of partners.
         share: (N,) how much of each row is its own.
@@ -127,7 +134,8 @@ def mixed(
     assert some is not None  # a batch that is shared has enough rows
     x = mixtures(batch.inputs(), partner, share, some)
     if here is None:
-        return Part(table.with_x(x), trainer.model, past)
+        table = table.with_x(x)
+        return Part(table, model_for(core, trainer, table), past)
     if x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     return Part(table, trainer.model, past, Share(x, len(table), here.ranks, here.columns))

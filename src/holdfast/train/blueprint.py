@@ -12,9 +12,9 @@ from holdfast.core.settings import Machine, Network, Training
 from holdfast.learner.backbone import BACKBONES
 from holdfast.memory.protocol import Protocol
 from holdfast.readout import READOUTS
+from holdfast.recipes.adding import PARAMETER, PARTS, part_texts
 from holdfast.recipes.catalogue import RECIPES, make, resolve
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import PARAMETER, PARTS, part_texts
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.stream.augment import Augment
 from holdfast.stream.levels import Levels

@@ -36,7 +36,8 @@ def consolidate(core: Continual, task: Task) -> None:
         context = FitContext(core.learner, task, core.memory, seen, core.past_eval)
         for name, readout in core.readouts.items():
             if core.beside is not None and isinstance(readout, Streaming):
-                readout.take_beside(core.beside.joined(name, readout.statistics, task.labels))
+                known = core.beside.joined(name, readout.statistics, task.labels)
+                readout.tracker.statistics = known
             readout.fit(context)
     _keep_past(core, task)
     stored = kept(core) | core.readouts | {"learner": core.learner, "past": core.past}

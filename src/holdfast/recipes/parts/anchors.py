@@ -17,7 +17,7 @@ from holdfast.anchor import (
 )
 from holdfast.anchor.rule import Rule
 from holdfast.loss.term import Objective
-from holdfast.recipes.part import part
+from holdfast.recipes.adding import part
 from holdfast.recipes.search import Prior, Softness, Weight
 
 

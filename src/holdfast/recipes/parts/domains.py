@@ -11,8 +11,8 @@ from holdfast.anchor.alignment import Form
 from holdfast.core.errors import ConfigError
 from holdfast.loss.sam import SharpnessAware
 from holdfast.loss.term import Objective
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 from holdfast.recipes.search import Search, Weight
 
 Mild = Annotated[float, Search(1e-4, 1.0, log=True)]  # of an alignment

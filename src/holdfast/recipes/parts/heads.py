@@ -12,8 +12,8 @@ from holdfast.learner.heads import HeadName
 from holdfast.memory import ClassBalanced, Protocol, WeighedMemory
 from holdfast.memory.memory import Use
 from holdfast.readout.subspace import Novelty, Subspace
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 
 Change = Callable[[Method], Method]
 

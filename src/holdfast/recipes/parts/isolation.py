@@ -16,13 +16,13 @@ from holdfast.anchor import (
     SparseTraining,
 )
 from holdfast.anchor.density import Spread
-from holdfast.anchor.ghost import By
+from holdfast.anchor.ghost import By, Running
 from holdfast.anchor.merged import Base, MergedNorms
 from holdfast.anchor.merging import Merge
 from holdfast.anchor.sparse import Growth
 from holdfast.readout.by_state import ByState, Criterion
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 
 
 def with_states(rule: Rule, criterion: Criterion) -> Callable[[Method], Method]:
@@ -86,6 +86,6 @@ def soma(
 
 
 @part("ghost_norm")
-def ghost_norm(size: int = 32, by: By = "part") -> Rule:
+def ghost_norm(size: int = 32, by: By = "part", running: Running = "all") -> Rule:
     """Batch norm takes ghosts of a batch, old rows and new ones apart (`GhostNorm`)."""
-    return GhostNorm(size, by)
+    return GhostNorm(size, by, running)

@@ -6,7 +6,7 @@ from holdfast.learner.prototype import Frame
 from holdfast.loss import AntiCollapse, FocalCollapse, Rotations, SupCon, Uniformity
 from holdfast.loss.collapse import Space
 from holdfast.loss.term import Objective
-from holdfast.recipes.part import part
+from holdfast.recipes.adding import part
 from holdfast.recipes.search import Contrast, Focus, Weight
 
 

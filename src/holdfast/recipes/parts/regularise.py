@@ -16,8 +16,8 @@ from holdfast.loss.orthogonal_conv import OrthogonalConvolutions
 from holdfast.loss.self_taught import SelfTaught
 from holdfast.loss.singular import EvenSpectrum
 from holdfast.loss.term import Objective
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 from holdfast.recipes.search import Search, Weight
 from holdfast.recipes.swap import in_place_of_cross_entropy
 from holdfast.stream.mixing import Mixing, Within

@@ -20,8 +20,8 @@ from holdfast.anchor.subspace import HeadKind, Side
 from holdfast.core.errors import ConfigError
 from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.stablemax import StableMax
+from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
-from holdfast.recipes.part import part
 
 Change = Callable[[Method], Method]
 

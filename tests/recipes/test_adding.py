@@ -13,8 +13,8 @@ from holdfast.core.errors import ConfigError, PluginError
 from holdfast.core.registry import Registry, closed
 from holdfast.loss import CrossEntropy, Scaled
 from holdfast.recipes import RECIPES, make
+from holdfast.recipes.adding import PARTS, composable, part_texts, with_parts
 from holdfast.recipes.catalogue import full_parameters, resolve
-from holdfast.recipes.part import PARTS, composable, part_texts, with_parts
 from holdfast.stream import make_domains
 from holdfast.testing import check_recipe
 from holdfast.testing.compare import difference
