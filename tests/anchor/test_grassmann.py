@@ -70,7 +70,7 @@ def trained(optimizer, steps=40):
         loss.backward()
         with edited([rule], learner, step):
             move.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return learner, losses
 
 
