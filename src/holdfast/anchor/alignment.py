@@ -133,7 +133,8 @@ class HeadAlignment(Term):
             )
         require_option("form of the curvature", form, get_args(Form))
         require_option("set of classes", classes, get_args(Competing))
-        self.gradient, self.hessian, self.form = gradient, hessian, form
+        self.gradient, self.hessian = gradient, hessian
+        self.form: Form = form
         self.stored, self.classes, self.on = stored, classes, on
         self.past: dict[int, tuple[Tensor, Tensor]] = {}
         self.known: tuple[int, ...] = ()

@@ -64,7 +64,8 @@ class Merged(Rule):
         require_option("norms of a merge", norms, get_args(MergedNorms))
         if scale < 0:
             raise ConfigError(f"the scale of a merge is at least 0, not {scale}.")
-        self.how, self.keep, self.base, self.norms = how, keep, base, norms
+        self.how: Merge = how
+        self.keep, self.base, self.norms = keep, base, norms
         self.scale = scale or {"arithmetic": 0.3, "ties": 1.0}[how]
         self.start: Named = {}
         self.ends: list[Named] = []  # of arithmetic one, of which the moves are the sum

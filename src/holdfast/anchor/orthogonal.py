@@ -86,7 +86,8 @@ class Orthogonal(Rule):
         require_option("occasion", when, get_args(When))
         if not add >= 0:
             raise ConfigError(f"the factor add must be at least 0, not {add}.")
-        self.keep, self.when, self.add = keep, when, add
+        self.keep, self.add = keep, add
+        self.when: When = when
 
     def split(self, task: Named, anchors: Named, step: Step) -> tuple[Named, Named]:
         """The two, of which one or both have lost what lies along the other."""

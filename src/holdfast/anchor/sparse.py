@@ -102,7 +102,8 @@ class SparseTraining(Isolated):
         layer_densities({}, density, "uniform")
         if every < 0:
             raise ConfigError(f"a sparse network swaps every so many steps, not {every}.")
-        self.density, self.spread, self.grow = density, spread, grow
+        self.density, self.grow = density, grow
+        self.spread: Spread = spread
         self.every, self.reuse = every, reuse
         self.steps = torch.zeros((), dtype=torch.long)  # of this task; no setting
         self._used: Masks = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.api.answers import Answer, answer_of, batches_of
 from holdfast.api.sources import labelled_source, unlabelled_source
@@ -19,6 +19,9 @@ from holdfast.release.measured import Measured, measure
 from holdfast.serve.predictor import Predictor, require_share
 from holdfast.store.model import ModelFolder
 from holdfast.train.blueprint import Blueprint
+
+if TYPE_CHECKING:
+    from holdfast.stream.listed import Listed
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class Model:
         """
         path = Path(data) if isinstance(data, (str, Path)) else None
         source = labelled_source if name is None else unlabelled_source
-        listed = None if path else source(data)
+        listed = None if path else cast("Listed", source(data))
         asked = Forget(self.path, path or Path(), name, readout_only, choose_anew, purge)
         paper = forget_in(replace(asked, device=self._asked[1]), listed)
         self._load()

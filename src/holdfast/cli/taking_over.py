@@ -54,9 +54,10 @@ def handed_over(
         options: of the command.
     """
     assert options.past is not None
-    assert reader.core is not None
+    core = reader.core
+    assert core is not None
     levels = Blueprint.from_data(ModelFolder(options.past).manifest().blueprint).levels
     reader = replace(reader, blueprint=replace(reader.blueprint, levels=levels))
     data = reader.read(listed, options, "train")
-    take_over(reader.core, elder, data.x)
+    take_over(core, elder, data.x)
     return reader, data

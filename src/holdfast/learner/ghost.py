@@ -114,7 +114,7 @@ def ghosted(
         return ghost_norm(module, groups, x, counted)
 
     for module in norms:
-        module.forward = partial(forward, module)
+        module.forward = partial(forward, module)  # type: ignore[attr-defined]
     try:
         yield
     finally:

@@ -46,7 +46,8 @@ class CrossEntropy(Term):
             raise ConfigError(
                 'rows of the part "mixed" have two classes each: ask Mixup() of them.'
             )
-        self.classes, self.on = classes, on
+        self.classes: Competing = classes
+        self.on = on
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
 
     def value(self, part: Part, step: Step) -> Tensor:

@@ -78,7 +78,8 @@ class EarlyLearning(Term):
         require_option("set of classes", classes, get_args(Competing))
         if not 0 <= beta < 1:
             raise ConfigError(f"the beta of a running mean lies in [0, 1), not beta={beta}.")
-        self.beta, self.classes, self.on = beta, classes, on
+        self.classes: Competing = classes
+        self.beta, self.on = beta, on
         self.table = RowTable()
 
     def value(self, part: Part, step: Step) -> Tensor:

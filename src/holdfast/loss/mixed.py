@@ -121,7 +121,9 @@ class Mixup(Term):
         require_option("balance", balance, get_args(Balance))
         if not 0 <= eta < math.inf:
             raise ConfigError(f"the weight of decoupled mixup must be at least 0, not eta={eta}.")
-        self.classes, self.eta, self.balance, self.mixing = classes, eta, balance, mixing
+        self.classes: Competing = classes
+        self.balance: Balance = balance
+        self.eta, self.mixing = eta, mixing
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
 
     def value(self, part: Part, step: Step) -> Tensor:

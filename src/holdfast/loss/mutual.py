@@ -87,7 +87,8 @@ class ConditionalInformation(Term):
             raise ConfigError(f"the share of a task's epochs lies in (0, 1], not {share}.")
         if not rise >= 0:
             raise ConfigError(f"the rise of a cross-entropy must be at least 0, not {rise}.")
-        self.share, self.rise, self.classes, self.on = share, rise, classes, on
+        self.classes: Competing = classes
+        self.share, self.rise, self.on = share, rise, on
         self.notes: dict[str, Any] = {}
 
     def first(self, epochs: int) -> int:

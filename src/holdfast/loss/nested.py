@@ -67,7 +67,8 @@ class NestedDropout(Term):
         super().__init__()
         require_option("set of classes", classes, get_args(Competing))
         width_odds(1, scale)
-        self.scale, self.classes, self.on = scale, classes, on
+        self.classes: Competing = classes
+        self.scale, self.on = scale, on
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
 
     def value(self, part: Part, step: Step) -> Tensor:

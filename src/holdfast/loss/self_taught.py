@@ -52,7 +52,8 @@ class SelfTaught(Term):
         require_option("set of classes", classes, get_args(Competing))
         if not 0 <= share <= 1:
             raise ConfigError(f"the share of a network's own answers lies in [0, 1], not {share}.")
-        self.share, self.classes, self.on = share, classes, on
+        self.classes: Competing = classes
+        self.share, self.on = share, on
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
         self.table = RowTable()
 

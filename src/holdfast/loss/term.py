@@ -143,7 +143,7 @@ class Sum(Objective):
     def foresee(self, step: Step) -> None:
         """That of each part."""
         for part in self.parts:
-            part.foresee(step)
+            part.foresee(step)  # type: ignore[operator]
 
 
 class Scaled(Objective):

@@ -138,7 +138,7 @@ class Reservoir(Memory):
 
     def get_extra_state(self) -> dict[str, object]:
         """The stored rows, how many were offered, and what is owed for dropped ones."""
-        owed = {"owed": self.owed} if sum(self.owed) else {}
+        owed: dict[str, object] = {"owed": self.owed} if sum(self.owed) else {}
         return {"seen": self.seen, "stored": super().get_extra_state()} | owed
 
     def set_extra_state(self, state: dict) -> None:

@@ -122,9 +122,8 @@ class ByState(Readout):
             raise ConfigError(
                 f"by-state cannot ask {readout} under each state: use head, mean, or gaussian:drift=none."
             )
-        self.readout, self.criterion, self.sharpness, self.share = (
-            readout, criterion, sharpness, share,
-        )  # fmt: skip
+        self.criterion: Criterion = criterion
+        self.readout, self.sharpness, self.share = readout, sharpness, share
         self.needs_head = inner.needs_head
         self.inner = nn.ModuleList()
         self.classes: list[list[int]] = []  # of each state

@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from holdfast.anchor.rule import Rule
 from holdfast.core.errors import ConfigError
@@ -43,11 +43,11 @@ def with_parts(method: Method, parts: str | Sequence[str]) -> Method:
     """
     texts = [parts] if isinstance(parts, str) else parts
     for piece in (piece for text in texts for piece in part_texts(text)):
-        added = PARTS.build(piece)
+        added: object = PARTS.build(piece)
         if isinstance(added, (Objective, Rule)):
             method = replace(method, anchors=[*method.anchors, added])
         elif callable(added):
-            method = added(method)
+            method = cast("Method", added(method))
         else:
             raise ConfigError(
                 f"the part '{piece}' made a {type(added).__name__}: it must return a term, a rule, or a "

@@ -56,7 +56,8 @@ def resolve(
         name: fitted(value, hints.get(name, Any), f"{where}: {name}")
         for name, value in parameters.items()
     }
-    if isinstance(values.get(PARAMETER), str) and not part_texts(values[PARAMETER]):
+    added = values.get(PARAMETER)
+    if isinstance(added, str) and not part_texts(added):
         del values[PARAMETER]  # as if nobody had named it
     return entry, values
 

@@ -70,6 +70,7 @@ class Spread:
     def _rows(self, shards: Sequence[Shard], work: Work, workers: int) -> Iterator[Any]:
         """Numbers and packed results, as Ray Data brings them."""
         import ray.data
+        from ray.exceptions import RayError
 
         reference = ray.put(_pickled(work))
         items = [{"number": s.number, "packed": pickle.dumps(s)} for s in shards]
@@ -77,8 +78,9 @@ class Spread:
         table.context.execution_options.preserve_order = True
         table.context.enable_progress_bars = False
         _hush("ray.data")
+        worker: Any = Worker
         done = table.map(
-            Worker,
+            worker,
             fn_constructor_args=(reference, os.getcwd(), sorted(IMPORTED)),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(shards))),
             num_cpus=1,
@@ -86,7 +88,7 @@ class Spread:
         try:
             for row in done.iter_rows():
                 yield row["number"], row["packed"]
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise DeviceError(
                 f"the cluster could not read the data ({first_line(error)})."
             ) from error

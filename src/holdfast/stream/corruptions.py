@@ -191,8 +191,10 @@ def _saturate(x: Tensor, level: float, chance: Chance) -> Tensor:
 
 @corruption("pixelate", 0.75, 0.5, 0.375, 0.25, 0.1875)
 def _pixelate(x: Tensor, level: float, chance: Chance) -> Tensor:
-    small = [max(2, round(level * side)) for side in x.shape[2:]]
-    return F.interpolate(F.adaptive_avg_pool2d(x, small), list(x.shape[2:]), mode="nearest")
+    height, width = (max(2, round(level * side)) for side in x.shape[2:])
+    return F.interpolate(
+        F.adaptive_avg_pool2d(x, (height, width)), list(x.shape[2:]), mode="nearest"
+    )
 
 
 @corruption("jpeg", 50, 30, 18, 10, 5)

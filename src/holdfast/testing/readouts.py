@@ -128,7 +128,8 @@ def _repeatable(fresh: Readout, fitted: Readout, bench: Bench, name: str) -> Non
     twins = copy.deepcopy(fresh), copy.deepcopy(fresh)
     for twin, task in zip(twins, (bench.stream[0], weighed_task(bench.stream[0]))):
         fit(twin, bench, task, bench.stream.seen(0))
-    place = difference(*(_scores(twin, bench) for twin in twins))
+    first, second = (_scores(twin, bench) for twin in twins)
+    place = difference(first, second)
     expect(not place, f"the readout {name} says something else of rows that weigh 1 each.")
 
 

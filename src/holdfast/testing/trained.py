@@ -81,11 +81,11 @@ def asking_changes_nothing(method: Method, name: str) -> None:
     """
     *others, term = method.anchors
     assert isinstance(term, Term)
-    ends = [
+    without, beside = (
         weights(learned(replace(method, anchors=anchors), small_stream()).learner)
         for anchors in (others, [*others, 0.0 * term])
-    ]
-    place = difference(*ends)
+    )
+    place = difference(without, beside)
     expect(not place, f"a run with {name} at the weight 0 is another one, at {place}.")
 
 
