@@ -76,5 +76,5 @@ def test_the_part_replaces_every_cross_entropy_and_nothing_else():
     expected = StableMax()(step) + 0.5 * StableMax(on="memory")(step)
     assert changed.loss(step).item() == pytest.approx(expected.item())
     assert replace(changed, loss=method.loss).memory == changed.memory
-    with pytest.raises(ConfigError, match="supcon has no cross-entropy"):
+    with pytest.raises(ConfigError, match="in place of a method's cross-entropy, and supcon"):
         with_parts(replace(make("supcon"), name="supcon"), "stablemax")

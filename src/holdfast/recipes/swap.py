@@ -13,15 +13,14 @@ from holdfast.recipes.method import Method
 
 
 def in_place_of_cross_entropy(
-    name: str, make: Callable[[CrossEntropy], Term]
+    name: str, make: Callable[[CrossEntropy], Term], everywhere: bool = False
 ) -> Callable[[Method], Method]:
     """A part: a method with another term wherever it asks `CrossEntropy` of its batch.
-
-    A cross-entropy of rows that a memory drew apart stays.
 
     Args:
         name: of the part, for the error.
         make: the other term, from the cross-entropy that it replaces.
+        everywhere: whether also where it asks it of rows that a memory drew apart.
 
     Returns:
         a function of a method, which raises ConfigError for one without such a cross-entropy.
@@ -32,7 +31,7 @@ def in_place_of_cross_entropy(
         done: dict[CrossEntropy, Term] = {}
 
         def other(term: object) -> Term | None:
-            if type(term) is not CrossEntropy or term.on != "batch":
+            if type(term) is not CrossEntropy or not (everywhere or term.on == "batch"):
                 return None
             return done.setdefault(term, make(term))
 

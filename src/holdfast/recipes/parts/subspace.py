@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
-
-from torch import nn
 
 from holdfast.anchor.coso import CoSO
 from holdfast.anchor.gate import Gate
@@ -17,11 +14,10 @@ from holdfast.anchor.perpgrad import PerpGrad
 from holdfast.anchor.random_subspace import RandomSubspace
 from holdfast.anchor.rule import Rule
 from holdfast.anchor.subspace import HeadKind, Side
-from holdfast.core.errors import ConfigError
-from holdfast.loss.classify import CrossEntropy
 from holdfast.loss.stablemax import StableMax
 from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
+from holdfast.recipes.swap import in_place_of_cross_entropy
 
 Change = Callable[[Method], Method]
 
@@ -156,26 +152,5 @@ def stablemax() -> Change:
 
     Source: Prieto et al., ICLR 2025 (`holdfast.loss.stablemax.StableMax`)
     """
-    return _with_stablemax
-
-
-def _with_stablemax(method: Method) -> Method:
-    """A copy of the method, of which nothing else is changed.
-
-    Raises:
-        ConfigError: where it has no cross-entropy.
-    """
-    copied = copy.deepcopy(method)
-    holder = nn.ModuleList(copied.objectives)
-    for parent in list(holder.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is CrossEntropy:
-                parent.add_module(name, StableMax(child.classes, child.on))
-    if not any(isinstance(module, StableMax) for module in holder.modules()):
-        raise ConfigError(
-            f"stablemax replaces the softmax of cross-entropy, and {method.name} has no cross-entropy."
-        )
-    objectives = iter(holder)
-    loss = next(objectives) if copied.loss is not None else None
-    anchors = [a if isinstance(a, Rule) else next(objectives) for a in copied.anchors]
-    return replace(copied, loss=loss, anchors=anchors)  # type: ignore[arg-type]
+    make = lambda ce: StableMax(ce.classes, ce.on)
+    return in_place_of_cross_entropy("stablemax", make, everywhere=True)
