@@ -54,7 +54,7 @@ def test_as_a_part_it_obeys_the_laws_of_a_recipe():
     laws = ["resume_is_uninterrupted", "same_seed_same_bits", "past_network_unchanged"]
     check_recipe(method, laws)
     plain, tuned = described(make("lwf")), described(method)
-    assert "past" not in plain and "epochs=2" in tuned["past"] and "informed(0.2)" in tuned["past"]
+    assert "past" not in plain and "epochs=2" in tuned["past"] and "informed(0.2" in tuned["past"]
 
 
 def test_its_answers_hold_more_of_the_rows_of_a_class():

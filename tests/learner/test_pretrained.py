@@ -240,7 +240,7 @@ def test_a_saved_learner_needs_no_folder_again(saved, kind):
     again = Learner((3, 20, 20), written, dim=4, tune_layers=1).eval()
     assert changed(again.backbone, bits(learner.backbone)) != set()
     again.load_state_dict(learner.state_dict())
-    for now, then in zip(again(pictures() / 255), learner(pictures() / 255)):
+    for now, then in zip(again(pictures() / 255)[:4], learner(pictures() / 255)[:4]):
         assert torch.equal(now, then)
     assert (again.backbone.written, again.backbone.sha256) == (written, learner.backbone.sha256)
     with torch.device("meta"):

@@ -174,14 +174,14 @@ def test_rows_that_are_not_of_the_task_ask_nothing():
 
 def right_with_wrong_labels(weight):
     """Share of the true labels that a network gives two clouds, 40 % of which it learned by lot."""
-    x, y = vectors(40, 0)
+    x, y = vectors(60, 0)
     x, y = x[y < 2], y[y < 2]
     chance = torch.Generator().manual_seed(3)
     lots = torch.rand(2, len(y), generator=chance)
     taught = torch.where(lots[0] < 0.4, (lots[1] < 0.5).long(), y)
     rows = Rows(x, taught, torch.zeros_like(y), torch.arange(len(y)))
     method = Method(CrossEntropy("new"), [weight * EarlyLearning(0.7)])
-    core = Continual(method, x.shape[1:], QUICK.updated(epochs=20, batch=20, lr=0.1), 2)
+    core = Continual(method, x.shape[1:], QUICK.updated(epochs=40, batch=20, lr=0.1), 2)
     core.learn(Task(0, (0, 1), rows, rows))
     return float((core.scores(x).argmax(1) == y).double().mean())
 

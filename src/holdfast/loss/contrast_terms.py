@@ -104,15 +104,21 @@ class FocalCollapse(Term):
         """FNC2 of the part's embeddings, anchored at the new rows; notes the mean focal weight."""
         z, y, new = part.out.embedding, part.rows.y, part.rows.task == step.task
         vectors = self.frame.vectors
+        if self.frame.moves:
+            vectors = step.once(self, lambda: self._observed(z.detach()[new], y[new], step))
         old = self._repelling(step, z)
         focus = (self.tau, self.gamma, old, new, self.denominator, self.average, self.pulls)
         loss, weights = focal_means(z, y, vectors, *focus)
         for name, weight in weights.items():
             step.record(name, weight)
-        if self.frame.moves:
-            self.frame.observe(z.detach()[new], y[new])
-            step.record("bank_nc2", self.frame.unevenness(max(len(step.seen), 2)))
         return self.scale * loss
+
+    def _observed(self, z: Tensor, y: Tensor, step: Step) -> Tensor:
+        """Prototypes as they were before rows moved them, once an update."""
+        before = self.frame.vectors.clone()
+        self.frame.observe(z, y)
+        step.record("bank_nc2", self.frame.unevenness(max(len(step.seen), 2)))
+        return before
 
     def _repelling(self, step: Step, z: Tensor) -> Tensor:
         """Places in the frame that repel."""

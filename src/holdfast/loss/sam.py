@@ -48,7 +48,8 @@ class SharpnessAware(Objective):
         """The loss at the weights uphill."""
         chance = _Chance(step.zero.device)
         value = self.of(step)
-        if not value.requires_grad:
+        if not (value.requires_grad and self.rho):
+            step.record("sharpness", step.zero)
             return value
         uphill = self._uphill(value, step)
         twin = step.anew()

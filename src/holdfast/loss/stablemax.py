@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.core.constants import class_index
+from holdfast.core.rows import row_weights
 from holdfast.core.step import Part, Step
-from holdfast.loss.classify import CrossEntropy
+from holdfast.loss.classify import CrossEntropy, competing, weighted_mean
 
 
 def log_stablemax(x: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
@@ -48,15 +48,9 @@ class StableMax(CrossEntropy):
     label = "stablemax"
 
     def value(self, part: Part, step: Step) -> Tensor:
-        """Mean over the rows whose class competes; 0 if there is none."""
-        logits, y = part.out.logits, part.rows.y
-        everyone = tuple(range(logits.shape[1]))
-        compete = {"all": everyone, "new": step.classes, "seen": step.seen}[self.classes]
-        index = class_index(compete, y.device)
-        place = torch.full((logits.shape[1],), -1, device=y.device)
-        y = place.index_copy(0, index, torch.arange(len(index), device=y.device))[y]
-        log_p = log_stablemax(logits[:, index])
-        chosen = log_p.gather(1, y.clamp_min(0)[:, None])[:, 0]
-        count = (y >= 0).sum().clamp_min(1)
-        total = torch.where(y >= 0, -chosen, torch.zeros_like(chosen)).sum() / count
-        return total.to(torch.promote_types(logits.dtype, torch.float32))
+        """Mean over the rows whose class competes, each as often as it weighs; 0 if there is none."""
+        logits, y = competing(part.out.logits, part.rows.y, self.classes, step)
+        chosen = log_stablemax(logits).gather(1, y.clamp_min(0)[:, None])[:, 0]
+        weight = row_weights(part.rows)
+        counted = (y >= 0) if weight is None else weight * (y >= 0)
+        return weighted_mean(-chosen, counted).to(logits)

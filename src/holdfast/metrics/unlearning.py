@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy import stats
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError
@@ -85,6 +84,8 @@ def retrained_difference(unlearned: Sequence[float], oracles: Sequence[float]) -
     if pairs == 1:
         none = Missing("one pair says nothing of how much seeds differ")
         return Difference(mean, none, none, 1)
+    from scipy import stats
+
     half = float(stats.t.ppf(0.975, pairs - 1) * d.std(ddof=1) / math.sqrt(pairs))
     return Difference(mean, mean - half, mean + half, pairs)
 
@@ -209,6 +210,8 @@ def membership(members: Float[Tensor, " n"], unseen: Float[Tensor, " m"]) -> Mem
             "membership compares rows that were learned with rows that were not: give both."
         )
     a, b = members.double().numpy(), unseen.double().numpy()
+    from scipy import stats
+
     auc = float(stats.mannwhitneyu(a, b).statistic) / (n * m)
     allowed = int(0.01 * m)  # false members
     threshold = np.sort(b)[m - 1 - allowed]
@@ -222,6 +225,8 @@ def gaussian_auc(d: float) -> float:
     >>> round(gaussian_auc(1.0), 3)
     0.76
     """
+    from scipy import stats
+
     return float(stats.norm.cdf(d / math.sqrt(2)))
 
 

@@ -45,7 +45,18 @@ def sparse(
     reuse: bool = True,
     criterion: Criterion = "entropy",
 ) -> Callable[[Method], Method]:
-    """Each task trains a sparse network of its own (`SparseTraining`), and is asked for by its state."""
+    """Each task trains a sparse network of its own (`SparseTraining`), and is asked for by its state.
+
+    Args:
+        density: share of the weights that a task has.
+        spread: of the density over layers: erk or uniform.
+        grow: which weights come in place of dropped ones: random, gradient, momentum or unfired.
+        every: steps between two swaps; 0 swaps none.
+        reuse: whether a mask may take weights of earlier tasks, as they are.
+        criterion: by which the task is found: entropy, energy or residual.
+
+    Source: Yildirim, Yildirim, Vanschoren, CPAL 2024 (`holdfast.anchor.sparse.SparseTraining`)
+    """
     return with_states(SparseTraining(density, spread, grow, every, reuse), criterion)
 
 
@@ -58,7 +69,18 @@ def masks(
     first: bool = True,
     criterion: Criterion = "entropy",
 ) -> Callable[[Method], Method]:
-    """From the second task on masks are learned, no weights (`MaskTuning`); asked for by state."""
+    """From the second task on masks are learned, no weights (`MaskTuning`); asked for by state.
+
+    Args:
+        threshold: scores above it are weights that stay.
+        start: of every score.
+        rate: learning rate of the scores, by Adam.
+        penalty: weight of the scores' length.
+        first: whether the first task trains the weights; no for a pretrained backbone.
+        criterion: by which the task is found: entropy, energy or residual.
+
+    Source: R-AMT (`holdfast.anchor.masked.MaskTuning`)
+    """
     return with_states(MaskTuning(threshold, start, rate, penalty, first), criterion)
 
 
@@ -70,7 +92,17 @@ def merge(
     base: Base = "first",
     norms: MergedNorms = "average",
 ) -> Rule:
-    """Every task starts at one network and ends in a merge of all of them (`Merged`)."""
+    """Every task starts at one network and ends in a merge of all of them (`Merged`).
+
+    Args:
+        how: arithmetic, or ties.
+        scale: factor on the merged moves; 0 takes the usual one.
+        keep: share of each move that ties keeps.
+        base: the network that every task starts at: that after the first task, or the start.
+        norms: statistics of batch norm: average of the tasks, or estimated on the current one.
+
+    Source: Ilharco et al., ICLR 2023; Yadav et al., NeurIPS 2023 (`holdfast.anchor.merged.Merged`)
+    """
     return Merged(how, scale, keep, base, norms)
 
 
@@ -81,11 +113,28 @@ def soma(
     first: bool = False,
     rate: float = 0.01,
 ) -> Rule:
-    """The backbone moves in its weights' minor singular components (`MinorHeld`, `MinorFactors`)."""
+    """The backbone moves in its weights' minor singular components (`MinorHeld`, `MinorFactors`).
+
+    Args:
+        rank: singular components of each weight that may move, the smallest.
+        variant: held keeps every move among them; factors is the published form, which leaves them.
+        first: whether the first task is held too, as for a pretrained backbone.
+        rate: learning rate of the factors.
+
+    Source: SoMA, CVPR 2025 (`holdfast.anchor.soma`); held is derived here
+    """
     return MinorHeld(rank, first) if variant == "held" else MinorFactors(rank, first, rate)
 
 
 @part("ghost_norm")
 def ghost_norm(size: int = 32, by: By = "part", running: Running = "all") -> Rule:
-    """Batch norm takes ghosts of a batch, old rows and new ones apart (`GhostNorm`)."""
+    """Batch norm takes ghosts of a batch, old rows and new ones apart (`GhostNorm`).
+
+    Args:
+        size: rows of a ghost; 0 cuts by part alone.
+        by: what cuts a batch: part, or batch for its order alone.
+        running: the part whose rows move the running statistics, or all.
+
+    Source: Hoffer et al., NeurIPS 2017; cut by part is derived here
+    """
     return GhostNorm(size, by, running)
