@@ -89,6 +89,7 @@ def test_a_plus_before_a_digit_is_a_number():
         ("features+", "a plus with no part"),
         ("(features", "parentheses"),
         ("logits", "trains a head"),
+        ("pskd", "and fnc2 asks none"),
     ],
 )  # fmt: skip
 def test_what_is_no_part_is_refused_in_a_sentence(text, words):

@@ -90,7 +90,8 @@ def composable(recipe: Callable[..., Method]) -> Callable[..., Method]:
 
     @functools.wraps(recipe)
     def composed(*values: Any, add: str = "", **settings: Any) -> Method:
-        return with_parts(recipe(*values, **settings), add)
+        method = recipe(*values, **settings)  # which a part's error names
+        return with_parts(replace(method, name=getattr(recipe, "__name__", method.name)), add)
 
     more = inspect.Parameter(PARAMETER, inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
     rest = list(signature.parameters.values())
