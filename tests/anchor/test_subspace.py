@@ -41,7 +41,7 @@ def matrices(count=5, d=12, n=4):
     return [torch.randn(d, n, generator=generator).double() * sizes for _ in range(count)]
 
 
-def same_span(a, b, within=1e-7):
+def assert_same_span(a, b, within=1e-7):
     assert a.shape == b.shape
     assert_close(a @ a.T, b @ b.T, atol=within, rtol=0)
 
@@ -57,7 +57,7 @@ def test_a_basis_grows_as_in_the_published_steps(eps, strict):
     M = None
     for A, expected in zip(matrices(), reference.published_gpm(matrices(), eps, strict)):
         M = grown(M, A @ A.T, eps, strict)
-        same_span(M, expected)
+        assert_same_span(M, expected)
 
 
 def test_the_published_count_keeps_one_direction_fewer():
@@ -120,7 +120,7 @@ def test_what_a_sketch_leaves_joins_the_basis_without_more():
     assert_close(M.T @ U, torch.zeros(3, 4).double(), atol=1e-10, rtol=0)
     both = kept_of(M, B, 1.0)
     assert both.shape == (9, 7)
-    same_span(both, torch.cat([M, U], 1))
+    assert_same_span(both, torch.cat([M, U], 1))
     assert torch.equal(kept_of(M, B * 0, 0.98), M)
     assert extended(M, torch.eye(9).double()).shape == (9, 9)
     nothing = sketched(B[:, :0], B[:, :0], B[0, :0], 4)

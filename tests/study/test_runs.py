@@ -10,6 +10,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.study import DESIGNS, build_study
 from holdfast.study.design import Arm, Match, Study, pair
 from holdfast.study.engine import carry_out, grid_of, jobs_by_arm, lengths_of, rescaled
+from holdfast.study.page import as_json
 from holdfast.study.probe import gradient
 from holdfast.study.sizes import Size, find_size
 
@@ -163,6 +164,5 @@ def test_sam_is_found_where_it_is_too_large_to_learn_with(tmp_path):
         Arm("sam", "fnc2_strict", {"decide": "prototype", "add": "sam:rho=30"}),
     ]
     study = Study("flat", "?", arms, "plain", [pair("sam", "plain")], ("learned",))
-    carry_out(study, TOY, tmp_path / "s")
-    data = json.loads((tmp_path / "s" / "study.json").read_text())
+    data = json.loads(as_json(carry_out(study, TOY, tmp_path / "s")))
     assert data["effects"][0]["verdict"] == "lower"

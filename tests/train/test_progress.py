@@ -18,7 +18,7 @@ def test_a_task_counts_once_it_is_learned_to_its_end(tiny_stream):
     assert (begun.task, begun.epochs, begun.seen, begun.notes) == (0, 0, (), ())
     inside = begun.after_epoch(0, 1.5)
     assert (inside.task, inside.epochs, inside.seen, inside.seconds) == (0, 1, (), 1.5)
-    done = inside.after(tiny_stream[0], NOTE)
+    done = inside.after(tiny_stream[0], NOTE, 48)
     assert (done.task, done.epochs, done.seen, done.notes) == (1, 0, (0, 1), (NOTE,))
     assert (done.seconds, done.begun, done.arrived) == (0.0, "", 0)
     assert done.labels == tiny_stream.names
@@ -26,7 +26,7 @@ def test_a_task_counts_once_it_is_learned_to_its_end(tiny_stream):
 
 def test_rows_that_arrived_are_counted_and_their_labels_kept(tiny_stream):
     task = replace(tiny_stream[0], labels=("x", "y"))
-    done = Progress(arrived=5).begin(task).after(task, NOTE)
+    done = Progress(arrived=5).begin(task).after(task, NOTE, len(task.train))
     assert done.arrived == 5 + len(task.train) and done.labels == ("x", "y")
 
 

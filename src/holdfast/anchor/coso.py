@@ -103,9 +103,9 @@ class CoSO(HeldBases):
             U, s, _ = torch.linalg.svd(G, full_matrices=False)
             least = s[:1] * torch.finfo(s.dtype).eps * max(G.shape)  # less is no direction
             U, s = U[:, : int((s > least).sum())], s[s > least]
-            self.frames[name] = U[:, : self.r1].clone()
+            self.frames[name] = U[:, : self.r1].contiguous()
             B = self.sketches.get(name)
-            self.sketches[name] = sketched(G[:, :0] if B is None else B, U, s, self.r2)
+            self.sketches[name] = sketched(G[:, :0] if B is None else B, U, s, self.r2).contiguous()
         Q = self.frames[name]
         part = Q @ (Q.T @ G)
         return (part.T if self.side == "in" else part).reshape(g.shape)

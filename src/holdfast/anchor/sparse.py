@@ -105,7 +105,7 @@ class SparseTraining(Isolated):
         self.density, self.grow = density, grow
         self.spread: Spread = spread
         self.every, self.reuse = every, reuse
-        self.steps = torch.zeros((), dtype=torch.long)  # of this task; no setting
+        self._steps = 0  # of this task
         self._used: Masks = {}
         self._fired: Masks = {}
         self._moments: dict[str, tuple[Tensor, Tensor]] = {}
@@ -122,7 +122,7 @@ class SparseTraining(Isolated):
         parts = layer_densities(shapes, self.density, self.spread)
         self.masks = {n: self._drawn(self._used[n], parts[n]) for n in shapes}
         self._fired = {n: m.clone() for n, m in self.masks.items()} if self._unfired else {}
-        self._moments, self.steps = {}, torch.zeros_like(self.steps)
+        self._moments, self._steps = {}, 0
         self._warn_if_full(task)
         for name, mask in self.masks.items():
             weights[name].copy_(shared[name] * mask)
@@ -156,7 +156,7 @@ class SparseTraining(Isolated):
         """Gradients of free weights inside the mask; at a swap, where others would grow is noted."""
         used = self._used_by(step)
         output = dict(gradient)
-        swaps = self.every and int(self.steps) % self.every == self.every - 1
+        swaps = self.every and self._steps % self.every == self.every - 1
         for name in self.masks.keys() & gradient.keys():
             g = gradient[name]
             if swaps and self.grow == "gradient":
@@ -177,8 +177,8 @@ class SparseTraining(Isolated):
     def settle(self, weights: Named, step: Step) -> None:
         """Weights outside the mask are 0, used ones as they were; now and then the mask moves."""
         shared, used = shared_weights(step), self._used_by(step)
-        self.steps = self.steps + 1
-        swaps = self.every and int(self.steps) % self.every == 0
+        self._steps += 1
+        swaps = self.every and self._steps % self.every == 0
         for name in self.masks.keys() & weights.keys():
             self._write(name, weights, shared, used)
             if swaps:
@@ -224,14 +224,14 @@ class SparseTraining(Isolated):
         """The masks, and what chooses the next ones."""
         return {
             "masks": dict(self.masks),
-            "steps": self.steps,
+            "steps": self._steps,
             "fired": dict(self._fired),
             "moments": dict(self._moments),
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take them over."""
-        self.masks, self.steps = dict(state["masks"]), state["steps"]
+        self.masks, self._steps = dict(state["masks"]), int(state["steps"])
         self._fired, self._moments = dict(state["fired"]), dict(state["moments"])
         self._used = {}
 

@@ -35,6 +35,7 @@ def agreement_penalty(
     Raises:
         DataError: for tensors of two shapes.
 
+    >>> import torch
     >>> agreement_penalty(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]))  # log 1/2
     tensor([-0.6931])
     """

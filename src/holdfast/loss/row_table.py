@@ -40,14 +40,14 @@ class RowTable:
         return place.masked_fill(~there, 0), there
 
     def read(self, key: Int[Tensor, " n"], like: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """What is written beside these keys; nan where nothing is.
+        """What is written beside these keys; nan where nothing of that width is.
 
         Args:
             key: of each row.
             like: numbers of the width and type that are looked for.
         """
         place, there = self.find(key)
-        if self.values is None:
+        if self.values is None or self.values.shape[1] != like.shape[1]:
             return torch.full_like(like, torch.nan)
         return self.values[place].to(like).masked_fill(~there[:, None], torch.nan)
 
@@ -55,7 +55,7 @@ class RowTable:
         """Take the mean of the rows of each key; keys that are not of the task are passed over."""
         if self.keys is None:
             return
-        if self.values is None:
+        if self.values is None or self.values.shape[1] != values.shape[1]:
             self.values = values.new_full((len(self.keys) + 1, values.shape[1]), torch.nan)
         place, there = self.find(key)
         place = place.masked_fill(~there, len(self.keys))  # a row that nobody reads

@@ -25,7 +25,7 @@ def leverage_scores(features: Float[Tensor, "n f"], level: float = 0.0) -> Float
 
     Source: Woodruff and Yasuda, arXiv 2306.00732 (definitions; their exponents are not verified)
 
-    >>> leverage_scores(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])).tolist()
+    >>> leverage_scores(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])).round(decimals=6).tolist()
     [1.0, 0.5, 0.5]
     """
     u, square = _spectrum(features)

@@ -95,4 +95,6 @@ def _equal(a: object, b: object) -> bool:
         return a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
     return a == b
