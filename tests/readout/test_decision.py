@@ -15,7 +15,8 @@ from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 
 SOLVERS = ("cholesky", "solve", "inv", "eigh", "svd", "lstsq")
-TEXTS = [name for name in READOUTS if name not in ("head", "prototype", "probe", "pseudo-head")]
+NO_STATISTICS = ("head", "prototype", "probe", "pseudo-head", "by-state")
+TEXTS = [name for name in READOUTS if name not in NO_STATISTICS]
 
 
 @pytest.fixture

