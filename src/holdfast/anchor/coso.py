@@ -9,7 +9,7 @@ from torch import Tensor
 
 from holdfast.anchor.rule import Named
 from holdfast.anchor.subspace import HEAD, HeadKind, HeldBases, Side
-from holdfast.anchor.subspace_basis import kept_of, sketched
+from holdfast.anchor.subspace_basis import kept_of, signed, sketched
 from holdfast.anchor.subspace_inputs import dense_layers
 from holdfast.core.errors import ConfigError
 from holdfast.core.step import Step
@@ -103,9 +103,9 @@ class CoSO(HeldBases):
             U, s, _ = torch.linalg.svd(G, full_matrices=False)
             least = s[:1] * torch.finfo(s.dtype).eps * max(G.shape)  # less is no direction
             U, s = U[:, : int((s > least).sum())], s[s > least]
-            self.frames[name] = U[:, : self.r1].contiguous()
+            self.frames[name] = signed(U[:, : self.r1]).contiguous()
             B = self.sketches.get(name)
-            self.sketches[name] = sketched(G[:, :0] if B is None else B, U, s, self.r2).contiguous()
+            self.sketches[name] = sketched(G[:, :0] if B is None else B, U, s, self.r2)
         Q = self.frames[name]
         part = Q @ (Q.T @ G)
         return (part.T if self.side == "in" else part).reshape(g.shape)

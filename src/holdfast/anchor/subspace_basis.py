@@ -113,7 +113,20 @@ def sketched(
     join = torch.cat([B, U[:, :rank] * s[:rank]], 1)
     U, t, _ = torch.linalg.svd(join, full_matrices=False)
     cut = t[rank].square() if len(t) > rank else t.new_zeros(())
-    return U[:, :rank] * (t[:rank].square() - cut).clamp_min(0).sqrt()
+    shrunk = (t[:rank].square() - cut).clamp_min(0).sqrt()
+    some = shrunk > 1e-6 * t[:1]  # less is rounding, whose directions are nobody's
+    return (signed(U[:, :rank]) * shrunk)[:, some].contiguous()
+
+
+def signed(U: Float[Tensor, "d k"]) -> Float[Tensor, "d k"]:
+    """Singular vectors with the sign that makes the largest entry of each positive: else chance has it.
+
+    >>> signed(torch.tensor([[0.6, -0.8], [-0.8, -0.6]]))
+    tensor([[-0.6000,  0.8000],
+            [ 0.8000,  0.6000]])
+    """
+    largest = U.abs().argmax(0, keepdim=True)
+    return U * torch.where(U.gather(0, largest) < 0, -1.0, 1.0).to(U)
 
 
 def kept_of(
