@@ -175,11 +175,11 @@ def method_named(name: str, names: Iterable[str]) -> str:
     Raises:
         ConfigError: for a name of none, or of several.
 
-    >>> method_named("lwf", ["lwf (strict)", "lwf_wa (strict)"])
-    'lwf (strict)'
+    >>> method_named("lwf", ["lwf [head] (strict)", "lwf_wa (strict)", "lwf + sam (strict)"])
+    'lwf [head] (strict)'
     """
     names = list(names)
-    ways = [other for other in names if other.startswith(f"{name} (")]
+    ways = [other for other in names if other.startswith((f"{name} (", f"{name} ["))]
     if name not in names and len(ways) != 1:
         raise unknown("method of these runs", name, ways or names)
     return name if name in names else ways[0]
