@@ -44,6 +44,14 @@ def test_what_only_prints_imports_no_torch():
         assert code == 0 and printed > 8 and modules == []
 
 
+def test_runs_are_compared_without_torch():
+    code = "import sys, holdfast.compare.comparison; print('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout == "False\n", done.stdout + done.stderr
+
+
 def test_predict_imports_nothing_that_its_model_has_no_use_for(tmp_path):
     x = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
     np.savez(tmp_path / "f.npz", x=x, y=np.array(["ant", "bee"] * 6))

@@ -9,11 +9,12 @@ import torch
 from holdfast.anchor import FeatureDistillation, Rule, WeightAligning
 from holdfast.cli import main
 from holdfast.compare import Grid
+from holdfast.core.added import part_texts
 from holdfast.core.errors import ConfigError, PluginError
 from holdfast.core.registry import closed
 from holdfast.loss import CrossEntropy, Scaled
 from holdfast.recipes import RECIPES, make
-from holdfast.recipes.adding import PARTS, composable, part_texts, with_parts
+from holdfast.recipes.adding import PARTS, composable, with_parts
 from holdfast.recipes.catalogue import full_parameters, resolve
 from holdfast.stream import make_domains
 from holdfast.testing import check_recipe

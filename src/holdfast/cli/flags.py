@@ -13,7 +13,8 @@ import tyro
 from holdfast.cli.options import RunOptions
 from holdfast.cli.reading import read
 from holdfast.cli.stream_options import StreamOptions
-from holdfast.recipes.adding import HELP, PARAMETER
+from holdfast.core.added import PARAMETER
+from holdfast.recipes.adding import HELP
 from holdfast.recipes.catalogue import Recipe
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import Preset

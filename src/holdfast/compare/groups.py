@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.compare.cell import Cell
+from holdfast.core.added import PARAMETER, part_texts
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.recipes.adding import PARAMETER, part_texts
 
 PLACES = ("data", "split", "backbone", "protocol")
 

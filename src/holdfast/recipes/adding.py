@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from holdfast.anchor.rule import Rule
+from holdfast.core.added import PARAMETER, part_texts
 from holdfast.core.errors import ConfigError
-from holdfast.core.grammar import bare, pieces
 from holdfast.core.registry import Registry
 from holdfast.loss.term import Objective
 from holdfast.recipes.method import Method
@@ -26,7 +25,6 @@ PARTS: Registry[Callable[..., Added]] = Registry("part", module="holdfast.recipe
 part = PARTS.register
 
 
-PARAMETER = "add"  # of every recipe: the parts that it is given
 HELP = "further parts, as 'elr:weight=3+sam' (holdfast parts)."
 
 
@@ -54,28 +52,6 @@ def with_parts(method: Method, parts: str | Sequence[str]) -> Method:
                 "function from a method to a method."
             )
     return method
-
-
-def part_texts(text: str) -> list[str]:
-    """The parts of a text, each with its settings; a plus before a digit is a number's.
-
-    >>> part_texts("elr:weight=1e+1+sam"), part_texts("none")
-    (['elr:weight=1e+1', 'sam'], [])
-
-    Raises:
-        ConfigError: for parentheses that do not match, or a plus with nothing beside it.
-    """
-    if text.strip() in ("", "none"):
-        return []
-    parts = [""]
-    for before, piece in pieces(text, "+"):
-        if before and re.match(r"\d", piece):
-            parts[-1] += before + piece
-        else:
-            parts.append(bare(piece.strip()))
-    if not all(parts[1:]):
-        raise ConfigError(f"'{text}' has a plus with no part beside it: write part+part.")
-    return parts[1:]
 
 
 def composable(recipe: Callable[..., Method]) -> Callable[..., Method]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from holdfast.core.added import PARAMETER, part_texts
 from holdfast.core.errors import unknown
 from holdfast.core.grammar import arguments, fitted, type_hints
 from holdfast.core.registry import Entry, Registry
-from holdfast.recipes.adding import PARAMETER, composable, part_texts
+from holdfast.recipes.adding import composable
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import Preset
 

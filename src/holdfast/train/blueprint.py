@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from holdfast.core.added import PARAMETER, part_texts
 from holdfast.core.errors import ConfigError, HoldfastError, StoreError
 from holdfast.core.registry import Entry, Registry
 from holdfast.core.settings import Machine, Network, Training
 from holdfast.learner.backbone import BACKBONES
 from holdfast.memory.protocol import Protocol
 from holdfast.readout import READOUTS
-from holdfast.recipes.adding import PARAMETER, PARTS, part_texts
+from holdfast.recipes.adding import PARTS
 from holdfast.recipes.catalogue import RECIPES, make, resolve
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import Preset, find_preset
