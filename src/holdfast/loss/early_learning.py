@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,12 +11,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option, require_pair
 from holdfast.loss.classify import Competing, competing
-from holdfast.loss.row_table import RowTable, mean_by_key
-from holdfast.loss.term import Term
-
-if TYPE_CHECKING:
-    from holdfast.learner.learner import Learner
-    from holdfast.stream.task import Task
+from holdfast.loss.row_table import NotingTerm, mean_by_key
 
 LEAST = 1e-4  # of a probability
 
@@ -48,7 +43,7 @@ def bounded(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     return logits.softmax(1).clamp(LEAST, 1 - LEAST)
 
 
-class EarlyLearning(Term):
+class EarlyLearning(NotingTerm):
     """mean_i log(1 - <q_i, t_i>), t_i <- beta t_i + (1 - beta) q_i / sum q_i, beside a cross-entropy.
 
     t_i is a running mean of what the network said of the sample, 0 at first; it moves before the term is
@@ -81,7 +76,6 @@ class EarlyLearning(Term):
             raise ConfigError(f"the beta of a running mean lies in [0, 1), not beta={beta}.")
         self.classes: Competing = classes
         self.beta, self.on = beta, on
-        self.table = RowTable()
 
     def value(self, part: Part, step: Step) -> Tensor:
         """Mean over the rows of the task."""
@@ -99,19 +93,3 @@ class EarlyLearning(Term):
         target = self.beta * self.table.read(key, now).nan_to_num(0.0) + (1 - self.beta) * now
         self.table.write(key, target)
         return target
-
-    def begin(self, learner: Learner, task: Task) -> None:
-        """Make room for the task's samples."""
-        self.table.open(task.train)
-
-    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
-        """Forget the targets."""
-        self.table.close()
-
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """The targets of the task's samples."""
-        return self.table.state()
-
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Take over targets."""
-        self.table.take(state)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from holdfast.core.rows import Rows
+from holdfast.loss.term import Term
+
+if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
+    from holdfast.stream.task import Task
 
 
 class RowTable:
@@ -81,3 +88,31 @@ def mean_by_key(values: Float[Tensor, "n k"], key: Int[Tensor, " n"]) -> Float[T
     first = same.byte().argmax(1)
     total = torch.zeros_like(values).index_add(0, first, values)
     return total[first] / same.sum(1, keepdim=True)
+
+
+class NotingTerm(Term):
+    """A term that notes numbers beside each sample of the task that is learned, and forgets them with it.
+
+    Attributes:
+        table: the numbers.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.table = RowTable()
+
+    def begin(self, learner: Learner, task: Task) -> None:
+        """Make room for the task's samples."""
+        self.table.open(task.train)
+
+    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
+        """Forget what was noted."""
+        self.table.close()
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """What was noted of the task's samples."""
+        return self.table.state()
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what was noted."""
+        self.table.take(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -13,15 +13,10 @@ from holdfast.core.rows import row_weights
 from holdfast.core.step import Part, Step
 from holdfast.loss.checks import require_option
 from holdfast.loss.classify import Competing, competing, weighted_mean
-from holdfast.loss.row_table import RowTable
-from holdfast.loss.term import Term
-
-if TYPE_CHECKING:
-    from holdfast.learner.learner import Learner
-    from holdfast.stream.task import Task
+from holdfast.loss.row_table import NotingTerm
 
 
-class SelfTaught(Term):
+class SelfTaught(NotingTerm):
     """Cross-entropy with targets (1 - a) onehot(y_i) + a q_i, in place of `CrossEntropy`.
 
     q_i is the network's own softmax of the sample in the epoch before, as the step saw it; the mean over
@@ -55,7 +50,6 @@ class SelfTaught(Term):
         self.classes: Competing = classes
         self.share, self.on = share, on
         self.whole_head, self.needs_rivals = classes == "all", classes == "new"
-        self.table = RowTable()
 
     def value(self, part: Part, step: Step) -> Tensor:
         """Mean over the rows whose class competes; 0 if there is none."""
@@ -77,19 +71,3 @@ class SelfTaught(Term):
         before = self.table.read(key, logits)
         self.table.write(key, logits.softmax(1))
         return torch.where(before.isnan(), labels, before)
-
-    def begin(self, learner: Learner, task: Task) -> None:
-        """Make room for the task's samples."""
-        self.table.open(task.train)
-
-    def consolidate(self, learner: Learner, task: Task, past: Learner | None = None) -> None:
-        """Forget what was noted."""
-        self.table.close()
-
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """What was noted of the task's samples."""
-        return self.table.state()
-
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Take over what was noted."""
-        self.table.take(state)
