@@ -35,6 +35,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def every_warning():
+    """What torch warns of once a process would fail whichever test comes first."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
 @pytest.fixture(scope="session")
 def tiny_stream():
     """3 tasks of 2 textures, 24 train and 10 test images a class."""

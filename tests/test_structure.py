@@ -25,6 +25,9 @@ ORDER = [
 ]  # fmt: skip
 
 
+PACKAGES = sorted(ROOT.rglob("__init__.py"))
+
+
 def room(path: Path) -> str:
     """The package or module of the first level that a file belongs to."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
@@ -95,6 +98,20 @@ def test_nothing_new_is_over_a_limit_and_what_was_mended_is_off_the_list():
     now, listed = limits.excesses(), json.loads(limits.LISTED.read_text())
     assert limits.news(now, listed) == []
     assert listed == limits.lowered(now, listed), "run python tools/limits.py --lower"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_name_of_a_package_is_that_of_another_of_its_modules(package):
+    module = ".".join(("holdfast", *package.parent.relative_to(ROOT).parts))
+    modules = {each.stem for each in package.parent.iterdir() if each.name != "__init__.py"}
+    exported = {
+        (alias.asname or alias.name): (node.module or "").rsplit(".", 1)[-1]
+        for node in ast.walk(ast.parse(package.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module != module
+        for alias in node.names
+    }
+    # the module takes the name back when it is imported first somewhere else
+    assert [n for n, home in exported.items() if n in modules - {home}] == []
 
 
 def test_limits_see_what_is_over_them(tmp_path):

@@ -51,7 +51,7 @@ def test_the_value_is_that_of_autograd(form, a, b, column):
     expected = twin.head_alignment(
         weight, h, y.tolist(), domain.tolist(), list(range(K)), a, b, form
     )
-    assert float(value) == pytest.approx(expected, rel=1e-9)
+    assert value.item() == pytest.approx(expected, rel=1e-9)
     assert expected > 1e-4
 
 
@@ -102,10 +102,10 @@ def test_equal_domains_cost_nothing_and_one_domain_neither(form):
     term = HeadAlignment(1.0, 1.0, form)
     twice = torch.arange(2).repeat_interleave(10)
     value, _ = asked(term, torch.cat([h, h]), torch.cat([y, y]), twice, weight)
-    assert float(value) < 1e-20
+    assert value.item() < 1e-20
     value, leaf = asked(term, h, y, torch.zeros(10).long(), weight)
     value.backward()
-    assert float(value) == 0 and not bool(leaf.grad.any())
+    assert value.item() == 0 and not bool(leaf.grad.any())
 
 
 @pytest.mark.parametrize("form", ["diagonal", "product"])
@@ -150,14 +150,14 @@ def test_past_domains_are_stored_and_the_step_is_drawn_to_them():
     assert torch.allclose(term.past[0][1].double(), v, atol=1e-5)
     term.begin(bench.learner, stream[1])
     step = bench.step()
-    value = float(term(step))
+    value = term(step).item()
     out, y = step["batch"].out, step["batch"].rows.y.tolist()
     head = bench.learner.head
     weight = torch.cat([head.weight, head.bias[:, None]], 1).detach().double()
     now = twin.domain_moments(weight, out.features.detach().double(), y, list(range(6)), "diagonal")
     expected = 0.3 * (now[0] - g).square().sum() + 0.7 * (now[1] - v).square().sum()
     assert value == pytest.approx(float(expected), rel=1e-3)
-    assert float(HeadAlignment(0.3, 0.7, stored=False)(bench.step())) == 0
+    assert HeadAlignment(0.3, 0.7, stored=False)(bench.step()).item() == 0
 
 
 def test_mixed_domains_store_nothing():
@@ -166,7 +166,7 @@ def test_mixed_domains_store_nothing():
     term.begin(bench.past, stream[0])
     term.consolidate(bench.past, stream[0])
     term.begin(bench.learner, stream[1])
-    assert term.past == {} and term.columns == 2 and float(term(bench.step())) > 0
+    assert term.past == {} and term.columns == 2 and term(bench.step()).item() > 0
 
 
 @pytest.mark.parametrize("text", ["rotated:0,30,60", "corrupted:clean,haze:mix=yes"])

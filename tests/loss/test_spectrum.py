@@ -96,7 +96,7 @@ def test_the_first_features_alone_are_asked(k):
     twin = reference.nested(
         out.features.tolist(), y.tolist(), head.weight.tolist(), head.bias.tolist(), k
     )
-    assert float(term(step)) == pytest.approx(twin, rel=1e-5)
+    assert term(step).item() == pytest.approx(twin, rel=1e-5)
 
 
 @pytest.mark.parametrize("classes", ["new", "seen", "all"])

@@ -21,8 +21,8 @@ from holdfast.core.text import printable
 from holdfast.study import DESIGNS, STUDIES, build_study, shown
 from holdfast.study.engine import GRID, Answer, carry_out
 from holdfast.study.page import write
-from holdfast.study.shown import as_data, finite, terminal
 from holdfast.study.sizes import SIZES, Size, find_size
+from holdfast.study.tables import as_data, finite, terminal
 
 OF_RUNS = (
     "size",

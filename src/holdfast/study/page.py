@@ -7,7 +7,7 @@ from pathlib import Path
 from holdfast.store.atomic import atomic_write
 from holdfast.study.chart import effects_chart
 from holdfast.study.engine import Answer
-from holdfast.study.shown import as_json, markdown
+from holdfast.study.tables import as_json, markdown
 
 
 def write(answer: Answer, out: Path, command: str) -> None:
