@@ -76,6 +76,18 @@ def test_methods_that_differ_in_a_setting_are_named_by_it(tmp_path):
     assert table.baseline == "fnc2 gamma=0"
 
 
+def test_runs_of_an_earlier_version_stand_in_the_row_of_their_method(tmp_path):
+    for seed in range(4):
+        data = result("fnc2", seed, gamma=1)
+        data["config"]["method"] = {"name": "fnc2", "follow": seed == 3}
+        if seed:  # the recipe's parameter came after the first run
+            data["config"]["recipe"]["follow"] = seed == 3
+        write(tmp_path / f"{seed}", data)
+    (table,) = compared(tmp_path).tables
+    rows = {row.name: row.estimate.n for row in table.rows}
+    assert rows == {"fnc2 follow=False": 3, "fnc2 follow=True": 1}
+
+
 @pytest.mark.parametrize(
     "where, value, word",
     [

@@ -107,7 +107,7 @@ def _names(cells: Sequence[Cell], across: Sequence[str]) -> dict[int, str]:
         readouts[cell.recipe].add(cell.readout)
     for recipe in readouts:
         mine = [cell for cell in cells if cell.recipe == recipe]
-        flat = {id(cell): cell.parameters for cell in mine}
+        flat = _completed(mine)
         differing = _differing(list(flat.values()))
         taken: dict[str, str] = {}
         for cell in mine:
@@ -123,6 +123,14 @@ def _names(cells: Sequence[Cell], across: Sequence[str]) -> dict[int, str]:
                 name, number = f"{' '.join([recipe, *words])} #{number}", number + 1
             output[id(cell)] = name
     return output
+
+
+def _completed(cells: Sequence[Cell]) -> dict[int, Mapping[str, Any]]:
+    """The settings of each cell, with those that came after a run from runs that are the same method."""
+    known: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        known.setdefault(_key(cell.method), {}).update(cell.parameters)
+    return {id(cell): known[_key(cell.method)] | dict(cell.parameters) for cell in cells}
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
