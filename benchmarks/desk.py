@@ -1,12 +1,12 @@
 """Desk CIFAR-10 at a third of the preset's length: ten methods, three blocks, strict and auxiliary(200).
 
-    python benchmarks/desk.py --data PATH --out FOLDER [--blocks 3] [--workers 2]
+    python benchmarks/desk.py --data PATH --out FOLDER [--what methods|parts] [--blocks 3] [--workers 2]
 
 Class-IL, the last model, 500 training and 500 test images a class, 5 tasks of 2 classes, ResNet-18 of width
 16, 16 epochs on the first task and 8 on each later one. A block is a pair of seed and order of the
 classes. Every network that distils or is anchored is trained once: 200 stored images train a probe alone
 (auxiliary(200)), and what stores nothing reads the same network (strict). Called again it goes on.
-About half an hour a block on one core.
+About an hour a block on one core. ``--what parts`` runs parts and the recipes built of them in their place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from holdfast.compare.formats import terminal
 LENGTH = {"epochs": [8], "first_epochs": [16]}
 READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
 ALPHA = ["delayed:3,6"]  # the preset's, at a third of the length
-GROUPS = {
+METHODS = {
     "contrast": (
         ["fnc2_strict", "fnc2", "co2l"],
         {"also": ["gaussian"], "fnc2.alpha": ALPHA, "fnc2_strict.alpha": ALPHA} | READ_TWICE,
@@ -34,6 +34,15 @@ GROUPS = {
     "replay": (["derpp"], {"also": ["gaussian"], "images": [200]}),
     "bound": (["joint"], {}),
 }
+PARTS = {
+    "subspace": (
+        ["gpm", "coso", "grassmann"],
+        {"also": ["head,gaussian"], "coso.side": ["in", "out"]},
+    ),
+    "isolation": (["masks", "sparse"], {}),
+    "added": (["lwf_strict"], {"also": ["head"], "lwf_strict.add": ["none", "decoupled_mixup"]}),
+    "memory": (["er"], {"er.add": ["none", "leverage_memory:images=200"], "images": [200]}),
+}
 
 
 def main() -> None:
@@ -41,11 +50,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="CIFAR-10 as parquet files or folders")
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--what", choices=["methods", "parts"], default="methods")
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
+    groups = METHODS if options.what == "methods" else PARTS
     for blocks in range(1, options.blocks + 1):
-        for name, (recipes, settings) in GROUPS.items():
+        for name, (recipes, settings) in groups.items():
             grid = Grid(
                 recipes,
                 [f"cifar10={options.data}"],
