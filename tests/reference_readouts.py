@@ -145,3 +145,15 @@ def published_fecam(x, y, test, gamma1, gamma2, tukey):
             )
             distances.append(float(gap @ inverse @ gap))
     return out
+
+
+def by_entropy(heads, sharpness):
+    """A mixture of probabilities, p_e with weight H(p_e)^-g."""
+    weights = [
+        max(-math.fsum(p * math.log(p) for p in one if p > 0), 1e-6) ** -sharpness for one in heads
+    ]
+    total = math.fsum(weights)
+    return [
+        math.fsum(w * one[k] for w, one in zip(weights, heads)) / total
+        for k in range(len(heads[0]))
+    ]

@@ -3,7 +3,9 @@
 from holdfast.readout.anacp import ContrastiveProjection
 from holdfast.readout.by_state import ByState
 from holdfast.readout.decision import Decision
+from holdfast.readout.domain_heads import DomainHeads, mixed_by_entropy
 from holdfast.readout.fecam import FeCAM
+from holdfast.readout.first_features import FirstFeatures
 from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
 from holdfast.readout.klda import KernelEnsemble, KernelGaussian
 from holdfast.readout.laplacian import Transduced, neighbour_graph, transduce
@@ -31,7 +33,9 @@ __all__ = [
     "ClassGaussian",
     "ContrastiveProjection",
     "Decision",
+    "DomainHeads",
     "FeCAM",
+    "FirstFeatures",
     "FitContext",
     "Gaussian",
     "Head",
@@ -55,6 +59,7 @@ __all__ = [
     "build_readout",
     "fit_softmax",
     "mirror_step",
+    "mixed_by_entropy",
     "neighbour_graph",
     "newton_unlearned",
     "readout_class",
