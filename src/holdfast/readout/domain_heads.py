@@ -41,9 +41,9 @@ class DomainHeads(Readout):
     For domains, which have their classes alike: `mixed_by_entropy` then weighs heads by how sure each is.
     **In a stream of classes it fails**: a head of other classes is often the surer one about inputs that
     are foreign to it, so Task-IL stays and Class-IL falls (`by-state` has the same fault). The heads stay
-    where they were fitted while the backbone moves. Stored are a readout's numbers a task. The published mean
-    head beside them is trained with the network, and its training on test rows changes the model while
-    it is measured: neither is here.
+    where they were fitted while the backbone moves. Stored are a readout's numbers a task. Not here:
+    the published mean head, which is trained with the network, and its training on test rows, which
+    changes the model while it is measured.
 
     Args:
         of: the readout of each task.
