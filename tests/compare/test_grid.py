@@ -93,6 +93,13 @@ def test_a_grid_is_every_combination_named_by_its_hash(plugin):
     assert not {job.key for job in other} & {job.key for job in jobs}
     pairs = grid(pairs=3).jobs()
     assert {(job.seed, job.data.order_seed) for job in pairs} == {(0, None), (1, 1), (2, 2)}
+    later = grid(pairs=2, first=2).jobs()
+    assert {(job.seed, job.data.order_seed) for job in later} == {(2, 2), (3, 3)}
+    assert {job.key for job in pairs} & {job.key for job in later} == {
+        job.key for job in pairs if job.seed == 2
+    }
+    crossed = grid(seeds=2, orders=2, first=5).blocks
+    assert crossed == [(5, 5), (5, 6), (6, 5), (6, 6)]
     assert all(job.parameters["T"] == 4.0 for job in again if job.recipe == "lwf")
 
 

@@ -47,6 +47,8 @@ class GridOptions:
             orders are crossed, which says which of them matters.
         pairs: so many blocks whose seed and order vary together, in place of seeds and orders: the
             surest mean for as many runs.
+        first_block: number of the first seed and order. Choose settings on other blocks, and with
+            --validation, than those that you report.
         set: values of a parameter, as fnc2.gamma=0,1,4, or of a setting of all recipes, as epochs=10;
             may be repeated. Every combination is run. A value with commas goes into brackets:
             "also=(head,gaussian)".
@@ -77,6 +79,7 @@ class GridOptions:
     seeds: int = 1
     orders: int = 1
     pairs: int = 0
+    first_block: int = 0
     set: Several = ()
     tuned: Files = ()
     preset: PresetName = "auto"
@@ -103,7 +106,7 @@ def grid_command(arguments: list[str], console: Console) -> int:
         listed(options.recipes), listed(options.streams), options.seeds, options.orders,
         options.pairs, settings_of(options.set), tuned, options.preset, options.tasks,
         options.per_class, options.test_per_class, options.validation, diagnose=options.diagnose,
-        domains=options.domains,
+        domains=options.domains, first=options.first_block,
     )  # fmt: skip
     with Shown(console, options.quiet) as watch:
         try:

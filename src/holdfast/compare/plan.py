@@ -83,6 +83,7 @@ class Grid:
             the preset's numbers where none are given.
         diagnose: whether each run is looked into after each task (docs/diagnose.md); no key depends on
             it, and runs that were complete before stay as they are.
+        first: number of the first seed and order: settings are chosen on other blocks than are reported.
 
     Raises:
         ConfigError: for no recipe or stream, or numbers that are too small.
@@ -103,22 +104,25 @@ class Grid:
     scenario: str = "class"
     diagnose: bool = False
     domains: str = ""
+    first: int = 0
 
     def __post_init__(self):
         for name in ("recipes", "streams"):
             if not getattr(self, name) or isinstance(getattr(self, name), str):
                 raise ConfigError(f"a grid needs {name}: name at least one, in a list.")
-        if min(self.seeds, self.orders) < 1 or self.pairs < 0:
-            raise ConfigError("a grid needs at least one seed and one order.")
+        if min(self.seeds, self.orders) < 1 or min(self.pairs, self.first) < 0:
+            raise ConfigError("a grid needs at least one seed and one order, numbered from 0 on.")
         if self.pairs and max(self.seeds, self.orders) > 1:
             raise ConfigError("give pairs of seed and order, or seeds and orders, not both.")
 
     @property
     def blocks(self) -> list[tuple[int, int]]:
         """The (seed, order) that every method runs with."""
+        first = self.first
         if self.pairs:
-            return [(number, number) for number in range(self.pairs)]
-        return list(itertools.product(range(self.seeds), range(self.orders)))
+            return [(number, number) for number in range(first, first + self.pairs)]
+        seeds, orders = range(first, first + self.seeds), range(first, first + self.orders)
+        return list(itertools.product(seeds, orders))
 
     def choices(self, recipe: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Every combination of parameters of a recipe and of settings that it is run with.
