@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from every_recipe import QUICKER
 from holdfast.core.errors import ConfigError
 from holdfast.core.settings import Machine, Network, Training
 from holdfast.learner import Frame, simplex_etf
@@ -42,7 +43,7 @@ def cloud(count, at=0.0, seed=0, width=5):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_new_old_and_mixed_classes_may_come_in_any_numbers(recipe):
     contrast = recipe not in ("lwf", "lwf_wa", "ida")
-    model = fresh(recipe, **({} if contrast else {"readout": "gaussian"}))
+    model = fresh(QUICKER.get(recipe, recipe), **({} if contrast else {"readout": "gaussian"}))
     teach(model, cloud(12, 3), ["b", "a"] * 6)
     teach(model, cloud(1), ["z"])
     teach(model, cloud(13, -3), ["a"] * 9 + ["q", "z", "c", "c"])

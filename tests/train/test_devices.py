@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 import torch
 
+from every_recipe import EVERY
 from holdfast.cli import main
 from holdfast.core.errors import ConfigError
 from holdfast.core.registry import IMPORTED, REGISTRIES
 from holdfast.core.settings import Machine
 from holdfast.learner.synced import sync_norms
-from holdfast.recipes import RECIPES, make
+from holdfast.recipes import make
 from holdfast.stream.augment import CONTRASTIVE_TINY, PLAIN, Augment
 from holdfast.testing import small_stream, vectors
 from holdfast.testing.devices import OnDevices, differences_on_devices
@@ -53,7 +54,7 @@ def gone_after(module):
 def test_every_recipe_on_two_devices_is_that_on_one():
     """And the law sees where it does not hold: a batch norm of each process, asked of the last."""
     once = QUICK.updated(epochs=1)
-    cases = [OnDevices(text, setup=once) for text in (*RECIPES, *OPTIONS)]
+    cases = [OnDevices(text, setup=once) for text in (*EVERY, *OPTIONS)]
     cases += [
         OnDevices("co2l:now=0.3", setup=once.updated(past_mode="batch")),
         OnDevices("fnc2:gamma=2", vectors, once, sync_norm=False),  # a network without any norm

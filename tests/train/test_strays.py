@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from holdfast.recipes import RECIPES
+from every_recipe import STEPPING
 from holdfast.testing.strays import counting_strays
 from holdfast.train import records
 from second_task import counted_in_second_task
@@ -14,7 +14,7 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *OPTIONS])
+@pytest.mark.parametrize("recipe", [*STEPPING, *OPTIONS])
 def test_more_steps_make_no_more_strays(recipe, monkeypatch):
     monkeypatch.setattr(records, "reading_interval", lambda device: 1000)
     few, many = (counted_in_second_task(recipe, batch, counting_strays) for batch in (10, 5))

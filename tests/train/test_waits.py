@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
+from every_recipe import STEPPING
 from holdfast.core import constants
 from holdfast.core.errors import DivergedError
 from holdfast.core.rows import Rows
 from holdfast.core.step import Step
 from holdfast.loss import CrossEntropy, Term
-from holdfast.recipes import RECIPES
 from holdfast.recipes.method import Method
 from holdfast.stream.task import Task
 from holdfast.testing import counting_waits, small_stream
@@ -35,7 +35,7 @@ def accelerator(monkeypatch):
     monkeypatch.setattr(records, "reading_interval", lambda device: 1000)
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *OPTIONS])
+@pytest.mark.parametrize("recipe", [*STEPPING, *OPTIONS])
 def test_more_steps_do_not_wait_more(recipe, accelerator):
     few, many = (
         counted_in_second_task(recipe, batch, counting_waits, lr=0.01) for batch in (10, 5)
