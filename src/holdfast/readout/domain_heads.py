@@ -83,11 +83,6 @@ class DomainHeads(Readout):
         self.seen = context.classes
 
     @property
-    def calibrated(self) -> bool:
-        """Whether every head is."""
-        return bool(self.heads) and all(head.calibrated for head in self._readouts)
-
-    @property
     def _readouts(self) -> Sequence[Readout]:
         return [head for head in self.heads if isinstance(head, Readout)]
 
