@@ -29,9 +29,15 @@ def mixed_by_entropy(p: Float[Tensor, "e n k"], sharpness: float) -> Float[Tenso
     ([[0.75, 0.25]], [[1.0, 0.0]])
     """
     p = in_float64(p)
-    entropy = torch.special.entr(p).sum(2).clamp_min(LEAST)
-    shares = torch.softmax(-sharpness * entropy.log(), 0)
-    return torch.einsum("en,enk->nk", shares, p)
+    return _weighed(p, torch.special.entr(p).sum(2), sharpness)
+
+
+def _weighed(
+    p: Float[Tensor, "e n k"], entropy: Float[Tensor, "e n"], sharpness: float
+) -> Float[Tensor, "n k"]:
+    """(N, K) sum_e w_e p_e, from the entropy of each p_e."""
+    shares = torch.softmax(-sharpness * entropy.clamp_min(LEAST).log(), 0)
+    return (shares[:, :, None] * p).sum(0)
 
 
 @register("domain-heads")
@@ -151,9 +157,7 @@ class HeadsNetwork(nn.Module):
         ]
         log_p = torch.stack(each)
         p = log_p.exp()
-        entropy = (-p * log_p).sum(2).clamp_min(LEAST)
-        shares = torch.softmax(-self.sharpness * entropy.log(), 0)
-        return (shares[:, :, None] * p).sum(0).clamp_min(1e-30).log()
+        return _weighed(p, (-p * log_p).sum(2), self.sharpness).clamp_min(1e-30).log()
 
     def _among(self, scores: Tensor, place: int) -> Tensor:
         """(N, K) scores of the classes that a head has met; the others can have none."""
