@@ -8,6 +8,7 @@ from holdfast.compare.plan import Grid
 from holdfast.compare.sweep import run_grid
 from holdfast.compare.tuning import Tuning
 from holdfast.core import filed
+from holdfast.core.errors import ConfigError
 from holdfast.core.filed import FiledTensor
 from holdfast.stream import PixelStore, pixel_store
 from pictures import write_pictures
@@ -59,3 +60,21 @@ def test_tuning_sees_the_same_tasks_from_the_disk(zoo, tmp_path, request):
     stream, _ = tuning.prepared(PixelStore(tmp_path / "pixels"))
     assert isinstance(stream[0].train.x, FiledTensor)
     assert stream.fingerprint() == plain.fingerprint()
+
+
+def test_images_are_scaled_as_one_asks(zoo, tmp_path):
+    """The preset goes by the size that is asked for, and runs of two sizes are two runs."""
+    small, large = (
+        Grid(["finetune"], [f"zoo={zoo}"], settings=QUICK, tasks=2, size=side) for side in (8, 24)
+    )
+    (one,), (other,) = small.jobs(), large.jobs()
+    assert one.key != other.key
+    assert (one.preset, other.preset) == ("quick", "desk")
+    assert work.prepared(one).stream.shape == (3, 8, 8)
+    assert work.prepared(other).stream.shape == (3, 24, 24)
+    tuning = Tuning("lwf", Data("zoo", str(zoo), tasks=2, size=8), "quick", first=1)
+    assert tuning.prepared()[0].shape == (3, 8, 8)
+    with pytest.raises(ConfigError, match="at least 1"):
+        Grid(["finetune"], [f"zoo={zoo}"], size=-3).jobs()
+    with pytest.raises(ConfigError, match="leave --size out"):
+        Grid(["finetune"], size=8).jobs()

@@ -59,6 +59,7 @@ class GridOptions:
         domains: ways in which the streams are seen, each a task, as in holdfast run: rotated:0,30,60.
         per_class: training images used of each class; 0 is all. By default the preset's.
         test_per_class: test images used of each class; 0 is all. By default the preset's.
+        size: side to which images are scaled; 0 keeps theirs.
         validation: share of the training images to measure on in place of the test set.
         workers: processes at a time; 0 takes as many as there are cores for, 1 uses this process.
         threads: of each.
@@ -87,6 +88,7 @@ class GridOptions:
     domains: str = ""
     per_class: Number = None
     test_per_class: Number = None
+    size: int = 0
     validation: float = 0.0
     workers: int = 0
     threads: int = 1
@@ -106,7 +108,7 @@ def grid_command(arguments: list[str], console: Console) -> int:
         listed(options.recipes), listed(options.streams), options.seeds, options.orders,
         options.pairs, settings_of(options.set), tuned, options.preset, options.tasks,
         options.per_class, options.test_per_class, options.validation, diagnose=options.diagnose,
-        domains=options.domains, first=options.first_block,
+        domains=options.domains, first=options.first_block, size=options.size,
     )  # fmt: skip
     with Shown(console, options.quiet) as watch:
         try:

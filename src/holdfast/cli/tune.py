@@ -41,6 +41,7 @@ class Tune:
             cifar100-10x10, or auto by the inputs' size.
         tasks: of the whole stream; 0 takes the preset's.
         per_class: training images used of each class; 0 is all. By default the preset's.
+        size: side to which images are scaled; 0 keeps theirs.
         quiet: print nothing but errors.
     """
 
@@ -54,6 +55,7 @@ class Tune:
     preset: PresetName = "auto"
     tasks: int = 0
     per_class: Number = None
+    size: int = 0
     quiet: bool = False
 
 
@@ -61,9 +63,9 @@ def tune_command(arguments: list[str], console: Console) -> int:
     """Read the flags, tune, and say what was chosen."""
     options = read(Tune, arguments, "holdfast tune")
     name, path = named_stream(options.stream)
-    preset = find_preset(options.preset, peek_shape(name, path), name)
+    preset = find_preset(options.preset, peek_shape(name, path, options.size or None), name)
     each, _ = preset.limits(options.per_class)
-    data = Data(name, path, tasks=options.tasks, per_class=each)
+    data = Data(name, path, tasks=options.tasks, per_class=each, size=options.size)
     values = settings_of(options.set)
     if any(len(several) > 1 for several in values.values()):
         raise ConfigError("--set takes one value here: what is looked for stands with the recipe.")

@@ -32,6 +32,7 @@ class Data:
     validation: float = 0.0
     order_seed: int | None = None
     domains: str = ""
+    size: int = 0
 
     def source(self, store: PixelStore | None = None) -> Source:
         """The data, read (DataError, ConfigError).
@@ -40,7 +41,7 @@ class Data:
             store: takes the pixels of images that would not fit into memory.
         """
         counts = self.per_class or None, self.test_per_class or None
-        source = open_source(self.stream, self.data, None, *counts, store=store)
+        source = open_source(self.stream, self.data, self.size or None, *counts, store=store)
         return validation(source, self.validation) if self.validation else source
 
     def cut(self, source: Source, preset: Preset) -> Stream:

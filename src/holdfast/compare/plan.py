@@ -79,8 +79,8 @@ class Grid:
             all recipes; every combination is run.
         tuned: what `tuning.tune` chose, for the recipes of their names; ``settings`` come over it.
         preset: by name.
-        tasks, per_class, test_per_class, validation, scenario, domains: as in ``holdfast run``, which takes
-            the preset's numbers where none are given.
+        tasks, per_class, test_per_class, validation, scenario, domains, size: as in ``holdfast run``, which
+            takes the preset's numbers where none are given.
         diagnose: whether each run is looked into after each task (docs/diagnose.md); no key depends on
             it, and runs that were complete before stay as they are.
         first: number of the first seed and order: settings are chosen on other blocks than are reported.
@@ -105,6 +105,7 @@ class Grid:
     diagnose: bool = False
     domains: str = ""
     first: int = 0
+    size: int = 0
 
     def __post_init__(self):
         for name in ("recipes", "streams"):
@@ -169,7 +170,7 @@ class Grid:
         jobs: dict[str, Job] = {}
         for text in self.streams:
             name, path = named_stream(text)
-            preset = find_preset(self.preset, peek_shape(name, path), name)
+            preset = find_preset(self.preset, peek_shape(name, path, self.size or None), name)
             source = self._data(name, path, 0, preset).source(store)
             for order in sorted({order for _, order in self.blocks}):
                 data = self._data(name, path, order, preset)
@@ -183,7 +184,7 @@ class Grid:
         each, test_each = preset.limits(self.per_class, self.test_per_class)
         return Data(
             name, path, self.scenario, self.tasks, each, test_each, self.validation, order or None,
-            self.domains,
+            self.domains, self.size,
         )  # fmt: skip
 
     def _jobs_of(
