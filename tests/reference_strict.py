@@ -121,3 +121,20 @@ def cycle_distillation(now, past, there, back, cycle, pairs, spread):
     around += apart([back(x) for x in forth], past, spread)
     alike = cosines_apart(forth, now) + cosines_apart(undone, past)
     return ways + cycle * around + pairs * alike
+
+
+def left_within_classes(now, mapped, y, unseen):
+    """THEORY 9: covariance within classes of what a map leaves, as large as on rows it did not see."""
+    left = [[a - b for a, b in zip(r, m, strict=True)] for r, m in zip(now, mapped, strict=True)]
+    total = math.fsum(dot(e, e) for e in left) / len(left)
+    f, classes = len(left[0]), sorted(set(y))
+    out = [[0.0] * f for _ in range(f)]
+    for k in classes:
+        mine = [e for e, label in zip(left, y, strict=True) if label == k]
+        mean = [math.fsum(e[j] for e in mine) / len(mine) for j in range(f)]
+        for e in mine:
+            for a in range(f):
+                for b in range(f):
+                    out[a][b] += (e[a] - mean[a]) * (e[b] - mean[b])
+    times = max(unseen / total, 1.0) / (len(left) - len(classes))
+    return [[times * v for v in row] for row in out]

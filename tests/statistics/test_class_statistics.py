@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from holdfast.core.errors import ConfigError
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import DriftMap, Translation
-from holdfast.statistics.scatter import empty_scatter
+from holdfast.statistics.kinds import empty_scatter
 
 STRUCTURES = ["none", "shared", "full", "diagonal", "low_rank", "factor"]
 KEEPING = STRUCTURES[1:]

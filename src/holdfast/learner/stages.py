@@ -62,7 +62,7 @@ def stages_of(
     stages = tuple(
         pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in seen if pieces
     )
-    if len(stages) < len(modules) or any(len(stage) != len(x) for stage in stages):
+    if len(stages) < len(modules) or any(stage.shape[0] != x.shape[0] for stage in stages):
         raise ConfigError(
             f"a stage of {type(backbone).__name__} does not say one thing of each input: name modules "
             "that its forward pass calls once."

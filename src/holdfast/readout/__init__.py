@@ -2,6 +2,7 @@
 
 from holdfast.readout.anacp import ContrastiveProjection
 from holdfast.readout.by_state import ByState
+from holdfast.readout.contexts import ChangedContext, FitContext
 from holdfast.readout.decision import Decision
 from holdfast.readout.domain_heads import DomainHeads, mixed_by_entropy
 from holdfast.readout.fecam import FeCAM
@@ -15,7 +16,6 @@ from holdfast.readout.nearest import NearestMean, NearestPrototype
 from holdfast.readout.newton import newton_unlearned
 from holdfast.readout.readout import (
     READOUTS,
-    FitContext,
     Readout,
     build_readout,
     readout_class,
@@ -30,6 +30,7 @@ from holdfast.statistics.softmax import fit_softmax, separate
 __all__ = [
     "READOUTS",
     "ByState",
+    "ChangedContext",
     "ClassGaussian",
     "ContrastiveProjection",
     "Decision",

@@ -14,7 +14,8 @@ from holdfast.core.numerics import at_least_float32, in_float64
 from holdfast.core.output import Output
 from holdfast.learner.states import StatesOutput
 from holdfast.loss.checks import require_option
-from holdfast.readout.readout import FitContext, Readout, build_readout, register
+from holdfast.readout.contexts import FitContext
+from holdfast.readout.readout import Readout, build_readout, register
 from holdfast.statistics.class_statistics import Statistics
 
 Criterion = Literal["entropy", "energy", "residual"]
@@ -124,7 +125,7 @@ class ByState(Readout):
             )
         self.criterion: Criterion = criterion
         self.readout, self.sharpness, self.share = readout, sharpness, share
-        self.needs_head = inner.needs_head
+        self.needs_head, self.needs_stages = inner.needs_head, inner.needs_stages
         self.inner = nn.ModuleList()
         self.classes: list[list[int]] = []  # of each state
         self.seen = 0

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.numerics import in_float64
 from holdfast.core.output import Output
-from holdfast.readout.readout import FitContext, Readout, build_readout, register
+from holdfast.readout.contexts import FitContext
+from holdfast.readout.readout import Readout, build_readout, register
 
 LEAST = 1e-6  # of an entropy, in nats
 
@@ -76,6 +77,7 @@ class DomainHeads(Readout):
                 "or mean:drift=none."
             )
         self.of, self.sharpness, self.weighs = of, sharpness, inner.weighs
+        self.needs_stages = inner.needs_stages
         self.heads = nn.ModuleList()
         self.classes: list[list[int]] = []  # of each head
         self.seen = 0

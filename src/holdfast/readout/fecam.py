@@ -23,8 +23,9 @@ from holdfast.readout.gaussian import ClassGaussian, Tukey
 from holdfast.readout.readout import Space, register
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import ClassCovariance, draw_rows
-from holdfast.statistics.roots import LowRankScatter, TailLowRankScatter
-from holdfast.statistics.scatter import FullScatter, TailScatter
+from holdfast.statistics.roots import LowRankScatter
+from holdfast.statistics.scatter import FullScatter
+from holdfast.statistics.tail import TailLowRankScatter, TailScatter
 from holdfast.statistics.tracker import Tracker
 
 

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import Output
-from holdfast.readout.readout import FitContext, Readout, build_readout, register
+from holdfast.readout.contexts import ChangedContext, FitContext
+from holdfast.readout.readout import Readout, build_readout, register
 from holdfast.statistics.deviations import AGAIN
 
 
 def cut(out: Output, width: int) -> Output:
     """An output with the first features alone; everything else stays."""
     return out._replace(features=out.features[:, :width])
-
-
-class CutContext(FitContext):
-    """A task of which the first features alone are seen.
-
-    Args:
-        whole: the task.
-        width: k.
-    """
-
-    def __init__(self, whole: FitContext, width: int):
-        super().__init__(whole.learner, whole.task, whole.memory, (whole.classes - 1,), whole.past)
-        self.whole, self.width = whole, width
-
-    @cached_property
-    def out(self) -> Output:
-        """Cut."""
-        return cut(self.whole.out, self.width)
-
-    @cached_property
-    def past_out(self) -> Output | None:
-        """Cut."""
-        past = self.whole.past_out
-        return None if past is None else cut(past, self.width)
 
 
 @register("first-features")
@@ -81,7 +56,7 @@ class FirstFeatures(Readout):
 
     def fit(self, context: FitContext) -> None:
         """Let the inner readout take in the task, cut."""
-        self.inner.fit(CutContext(context, self.width))
+        self.inner.fit(ChangedContext(context, lambda out: cut(out, self.width)))
         self.residuals[:], self.forecasts[:] = self.inner.residuals, self.inner.forecasts
 
     def forget(self, out: Output, y: Int[Tensor, " n"], slack: float = AGAIN) -> dict[str, str]:

@@ -25,7 +25,7 @@ from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import ClassCovariance, Covariance, SharedCovariance, draw_rows
 from holdfast.statistics.drift import DriftName
-from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.kinds import ScatterKind
 
 
 class Tukey(nn.Module):
@@ -134,7 +134,7 @@ class SharedGaussian(Gaussian):
         on: Space = "features",
         shrinkage: float | None = None,
         tukey: float = 1.0,
-        drift: DriftName = "ridge",
+        drift: DriftName = "ridge+noise",
     ):
         super().__init__(on, drift, "shared", tukey=tukey)
         self.shrinkage = shrinkage

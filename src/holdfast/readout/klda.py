@@ -9,11 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
+from holdfast.readout.contexts import FitContext
 from holdfast.readout.gaussian import SharedGaussian, solve_gaussian
 from holdfast.readout.held_out import HeldOut
 from holdfast.readout.lift import FourierFeatures, lift_width
 from holdfast.readout.mixture import Mixed
-from holdfast.readout.readout import FitContext, Space, register
+from holdfast.readout.readout import Space, register
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import SharedCovariance
 

@@ -13,14 +13,15 @@ from holdfast.core.numerics import in_float64
 from holdfast.core.output import Output, outputs
 from holdfast.core.rows import cat, row_weights
 from holdfast.loss.checks import require_option
+from holdfast.readout.contexts import FitContext
 from holdfast.readout.decision import linear_layer
 from holdfast.readout.forgetting import rest_of
-from holdfast.readout.readout import FitContext, Readout, Space, register
+from holdfast.readout.readout import Readout, Space, register
 from holdfast.statistics.covariance import ClassCovariance, SharedCovariance
 from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
 from holdfast.statistics.gaussian_source import GaussianSource
-from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.kinds import ScatterKind
 from holdfast.statistics.softmax import Solver, balanced_shares, fit_softmax
 from holdfast.statistics.tracker import check_rows
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from holdfast.core.errors import ConfigError
 from holdfast.core.grammar import pieces
 from holdfast.core.output import Output
+from holdfast.readout.contexts import FitContext, portion
 from holdfast.readout.forgetting import KEPT
-from holdfast.readout.readout import FitContext, Portion, Readout, build_readout, register
+from holdfast.readout.readout import Readout, build_readout, register
 from holdfast.statistics.deviations import AGAIN
 
 SURE = 1e-6  # least probability of a class in a loss: one mistake does not end a readout's weight
@@ -42,6 +43,7 @@ class Mixed(Readout):
         self.uses_images = any(member.uses_images for member in members)
         self.needs_past = any(member.needs_past for member in members)
         self.needs_head = any(member.needs_head for member in members)
+        self.needs_stages = any(member.needs_stages for member in members)
         self.weighs = all(member.weighs for member in members)
 
     @property
@@ -186,7 +188,7 @@ class Mixture(Mixed):
             known = _covering(y[order], start)  # a class of the task has a row at least
             if known >= end:
                 continue
-            learned, asked = Portion(context, order[:known]), order[known:end]
+            learned, asked = portion(context, order[:known]), order[known:end]
             losses = [self._loss(m, learned, context, asked) for m in self._readouts]
             self.learn(torch.tensor(losses, dtype=torch.float64))
         super().fit(context)

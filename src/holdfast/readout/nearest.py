@@ -13,8 +13,9 @@ from holdfast.core.errors import ConfigError, unknown
 from holdfast.core.output import Output
 from holdfast.learner.prototype import Frame
 from holdfast.metrics.calibration import fit_temperature
+from holdfast.readout.contexts import FitContext
 from holdfast.readout.decision import Cosine, Decision, Euclidean, UnitRows, linear_layer
-from holdfast.readout.readout import FitContext, Readout, Space, register
+from holdfast.readout.readout import Readout, Space, register
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import DriftName

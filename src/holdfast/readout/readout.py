@@ -5,95 +5,30 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.core.output import Output, outputs
+from holdfast.core.output import Output
 from holdfast.core.registry import Registry
-from holdfast.learner.learner import Learner
 from holdfast.learner.prototype import Frame
+from holdfast.readout.contexts import FitContext
 from holdfast.statistics.deviations import AGAIN
-from holdfast.statistics.tracker import check_finite
 
-if TYPE_CHECKING:
-    from holdfast.memory.memory import Memory
-    from holdfast.stream.task import Task
-
-Space = Literal["features", "hidden", "embedding"]
+Space = Literal["features", "hidden", "embedding", "stages"]
 SPACES: tuple[Space, ...] = get_args(Space)
-
-
-class FitContext:
-    """A task that was just learned, as readouts may see it; each network passes over it once.
-
-    Args:
-        learner: the network as it is now.
-        task: the task.
-        memory: stored images, if the protocol allows any.
-        seen: all classes so far.
-        past: the network as it was before the task, for a readout that ``needs_past``.
-    """
-
-    def __init__(
-        self,
-        learner: Learner,
-        task: Task,
-        memory: Memory,
-        seen: tuple[int, ...],
-        past: Learner | None = None,
-    ):
-        self.learner, self.task, self.memory, self.past = learner, task, memory, past
-        self.classes = max(seen) + 1
-
-    @cached_property
-    def out(self) -> Output:
-        """The network's output on the task's training rows (DivergedError if it is not finite)."""
-        out = outputs(self.learner, self.task.train)
-        check_finite(out.features, self.task, "features")
-        return out
-
-    @cached_property
-    def past_out(self) -> Output | None:
-        """The former network's output on the same rows, if there was one."""
-        return None if self.past is None else outputs(self.past, self.task.train)
-
-
-class Portion(FitContext):
-    """Some rows of a task alone, of which no network is asked again.
-
-    Args:
-        whole: the task.
-        index: of the rows.
-    """
-
-    def __init__(self, whole: FitContext, index: Int[Tensor, " m"]):
-        task = replace(whole.task, train=whole.task.train[index])
-        super().__init__(whole.learner, task, whole.memory, (whole.classes - 1,), whole.past)
-        self.whole, self.index = whole, index
-
-    @cached_property
-    def out(self) -> Output:
-        """Of these rows."""
-        return self.whole.out.rows(self.index)
-
-    @cached_property
-    def past_out(self) -> Output | None:
-        """Of these rows."""
-        past = self.whole.past_out
-        return None if past is None else past.rows(self.index)
 
 
 class Readout(nn.Module, ABC):
     """Scores over all classes seen so far. It is never told the task of an input.
 
     Args:
-        on: what is read of an output: ``features``, ``hidden`` (of the projector) or ``embedding``.
+        on: what is read of an output: ``features``, ``hidden`` (of the projector), ``embedding``, or
+            ``stages``, the pooled outputs of all stages of the backbone beside each other. Of a backbone
+            that names no stages, or of which nothing is trained, these are its features.
 
     Attributes:
         label: its name without settings.
@@ -102,6 +37,7 @@ class Readout(nn.Module, ABC):
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
         needs_states: whether it reads what the network says under each task's state.
+        needs_stages: whether it reads the stages.
         weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) is learned as w rows.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`Drift.residual`).
@@ -124,6 +60,7 @@ class Readout(nn.Module, ABC):
         if on not in SPACES:
             raise unknown("feature space", on, SPACES)
         self.on: Space = on
+        self.needs_stages = on == "stages"
         self.temperature = 1.0
         self.residuals: list[float | None] = []
         self.forecasts: list[float | None] = []
@@ -182,6 +119,8 @@ class Readout(nn.Module, ABC):
 
     def select(self, out: Output) -> Float[Tensor, "n f"]:
         """What it reads of an output (ConfigError for a learner that has no such thing)."""
+        if self.on == "stages":
+            return out.features if out.stages is None else torch.cat(out.stages, 1)
         rows = getattr(out, self.on)
         if rows is None:
             raise ConfigError(f"this learner has no {self.on} to read: use on=features.")

@@ -56,7 +56,7 @@ class Ridge(Streaming):
         self,
         on: Space = "features",
         strength: float | None = None,
-        drift: DriftName = "ridge",
+        drift: DriftName = "ridge+noise",
         balance: bool = False,
         unit: bool = False,
     ):
@@ -129,7 +129,7 @@ class RandomFeatureRidge(Ridge):
         on: Space = "features",
         width: int = 0,
         strength: float | None = None,
-        drift: DriftName = "ridge",
+        drift: DriftName = "ridge+noise",
         seed: int = 0,
         balance: bool = False,
         unit: bool = False,

@@ -15,16 +15,17 @@ from holdfast.core.output import Output
 from holdfast.core.rows import row_weights
 from holdfast.metrics.conformal import conformal_sets
 from holdfast.readout.confidence import Confidence
+from holdfast.readout.contexts import FitContext
 from holdfast.readout.decision import Decision, Masked, MinusLargest
 from holdfast.readout.forgetting import kept_choices, rest_of
 from holdfast.readout.held_out import FOLDS, HeldOut
 from holdfast.readout.measure import confidence_by
-from holdfast.readout.readout import FitContext, Space
+from holdfast.readout.readout import Space
 from holdfast.readout.unsure import Unsure
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.deviations import AGAIN
 from holdfast.statistics.drift import DriftName
-from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.kinds import ScatterKind
 from holdfast.statistics.tracker import Tracker, check_rows
 from holdfast.statistics.weighed import add_weighed
 

@@ -19,7 +19,7 @@ from holdfast.readout.readout import Space, register
 from holdfast.readout.streaming import Streaming
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import DriftName
-from holdfast.statistics.scatter import ScatterKind
+from holdfast.statistics.kinds import ScatterKind
 from holdfast.statistics.spectrum import class_spectrum
 
 DIMENSIONS = (1, 2, 4, 8, 16)

@@ -24,7 +24,7 @@ QUICK = Preset(
         "supcon": {"tau": 0.5},
         "co2l": {"tau": 0.5},
         "fnc2": {"tau": 0.5},
-        "fnc2_strict": {"tau": 0.5, "features": 3.0},
+        "fnc2_strict": {"tau": 0.5, "features": 3.0, "rotations": 0.0},  # a turned 6 is a 9
         "lwf_strict": {"features": 3.0},
         "grassmann": {"features": 3.0},
         "ida": {"weight": 10.0, "T": 30.0},
@@ -71,6 +71,12 @@ DESK = Preset(
             "lwf_strict",
             "grassmann",
             "ida",
+            "efc",
+            "adagauss",
+            "gatf",
+            "dpcr",
+            "fetril",
+            "acil",
         )
     }
     | {name: {"lr": 0.01, "batch": 32} for name in ("der", "derpp")}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from holdfast.anchor import FeatureDistillation, LogitDistillation, PseudoRehearsal
-from holdfast.loss import CrossEntropy, Uniformity
+from holdfast.loss import CrossEntropy, Rotations, Uniformity
+from holdfast.loss.term import Objective
 from holdfast.readout import build_readout
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.contrastive import fnc2
@@ -20,9 +21,9 @@ def lwf_strict(
     T: Softness = 2.0,
     features: Weight = 1.0,
     rehearse: float = 0.0,
-    decide: str = "gaussian",
+    decide: str = "gaussian:stages",
 ) -> Method:
-    """LwF with distilled features, read by a Gaussian that follows the drift: the simple strong baseline.
+    """LwF with distilled features, read by a Gaussian of all stages that follows the drift: the baseline.
 
     Args:
         weight: of the distillation of logits.
@@ -50,16 +51,17 @@ def fnc2_strict(
     alpha: str = "linear",
     features: Weight = 1.0,
     uniform: float = 0.0,
+    rotations: float = 1.0,
     now: float = 0.2,
     past: float = 0.01,
     dim: int = 128,
     frame_seed: int = 0,
-    decide: str = "gaussian",
+    decide: str = "gaussian:stages",
     prototypes: Prototypes = "fixed",
     prototype_momentum: float = 0.99,
     follow: bool = False,
 ) -> Method:
-    """FNC2 + HSD with distilled features, read by a Gaussian that follows the drift.
+    """FNC2 + HSD with distilled features, read by a Gaussian of all stages that follows the drift.
 
     Args:
         tau: temperature of the contrast.
@@ -69,6 +71,8 @@ def fnc2_strict(
         alpha: share of IRD against S-PRD over a task, as for fnc2.
         features: weight of the distillation of features.
         uniform: weight of the uniformity of embeddings.
+        rotations: weight of the first task's quarter turns as classes of their own; 0 where turned
+            inputs are other classes, as digits are.
         now: temperature of the learner's relations (IRD).
         past: temperature of the past network's relations (IRD).
         dim: width of the embedding.
@@ -84,7 +88,9 @@ def fnc2_strict(
         tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed,
         prototypes=prototypes, prototype_momentum=prototype_momentum, follow=follow,
     )  # fmt: skip
-    more = [features * FeatureDistillation(), uniform * Uniformity()]
+    more: list[Objective] = [features * FeatureDistillation(), uniform * Uniformity()]
+    if rotations:
+        more.append(rotations * Rotations())
     return replace(
         method, anchors=[*method.anchors, *more], readout=build_readout(decide, method.frame)
     )

@@ -76,8 +76,7 @@ class Deployed(nn.Module):
         self.scores = Scores(core)
         readout = core.readouts[core.readout]
         self.temperature = float(readout.temperature)
-        width = core.learner.backbone.features if readout.on != "embedding" else core.method.dim
-        self.rule = unknown_rule(readout, width, false_alarms)
+        self.rule = unknown_rule(readout, self.scores.width, false_alarms)
         self.strange = None if self.rule is None else self.rule.network
         shift = readout.shift.float().cpu() if isinstance(readout, Streaming) else torch.zeros(0)
         self.register_buffer("shift", shift if bool(shift.any()) else torch.zeros(0))

@@ -55,7 +55,7 @@ class Scores(nn.Module):
                 f"the readout {readout.name} of this model cannot be exported: it has no network of "
                 "its own. Learn the model with the readout gaussian, or give the class a network()."
             )
-        self.select, self.network = readout.select, network.eval()
+        self.select, self.network, self.width = readout.select, network.eval(), rows.shape[1]
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Scores; the largest decides."""
@@ -73,7 +73,8 @@ def linear_of(readout: Readout, width: int) -> nn.Linear | None:
     x = torch.cat([torch.zeros(1, width), torch.eye(width)])
     test = torch.randn(8, width, generator=torch.Generator().manual_seed(0))
     b, rows, expected = (
-        readout.scores(Output(piece, piece, piece, piece)) for piece in (x[:1], x[1:], test)
+        readout.scores(Output(piece, piece, piece, piece, (piece,)))
+        for piece in (x[:1], x[1:], test)
     )
     layer = linear_layer((rows - b).nan_to_num(0.0).T, b[0])  # a class that never came has -inf
     return layer if relative_gap(layer(test), expected) <= TOLERANCE else None

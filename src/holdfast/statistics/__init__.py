@@ -10,11 +10,12 @@ from holdfast.statistics.covariance import (
 )
 from holdfast.statistics.drift import DriftRule, fit_drift
 from holdfast.statistics.gaussian_source import GaussianSource
+from holdfast.statistics.kinds import ScatterKind
 from holdfast.statistics.maps import Drift, DriftMap, RowSpaceMap, Translation
 from holdfast.statistics.network_map import NetworkMap
 from holdfast.statistics.prototype_bank import PrototypeBank, build_frame
 from holdfast.statistics.roots import FactorScatter
-from holdfast.statistics.scatter import Scatter, ScatterKind
+from holdfast.statistics.scatter import Scatter
 from holdfast.statistics.spectrum import Spectrum, class_spectrum
 from holdfast.statistics.tracker import Tracker
 from holdfast.statistics.weighed import add_weighed

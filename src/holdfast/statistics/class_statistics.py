@@ -12,8 +12,9 @@ from torch import Tensor
 from holdfast.core.errors import ConfigError, DataError
 from holdfast.core.numerics import class_sums
 from holdfast.statistics.deviations import EXACT
+from holdfast.statistics.kinds import empty_scatter
 from holdfast.statistics.maps import Drift
-from holdfast.statistics.scatter import Scatter, empty_scatter, padded
+from holdfast.statistics.scatter import Scatter, padded
 
 SAME = 1e-6  # share of the rows' size by which the mean of the same rows may differ
 
@@ -233,9 +234,9 @@ class Statistics:
         return self.merge(other.regroup(places, classes))
 
     def moved(self, drift: Drift) -> Statistics:
-        """After the rows moved by a map (`Drift.carry`)."""
+        """After the rows moved: by the map (`Drift.carry`), and by its `Drift.noise`."""
         mean, scatter = drift.carry(self)
-        return replace(self, mean=mean, scatter=scatter)
+        return replace(self, mean=mean, scatter=drift.widened(scatter, self.count))
 
     def state(self) -> dict[str, Tensor]:
         """Tensors by name."""

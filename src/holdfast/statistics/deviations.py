@@ -63,6 +63,15 @@ class Scatter(ABC):
         """A^T S_k A: the scatter after rows moved by r -> r A; of kinds a class, A may be one a class."""
 
     @abstractmethod
+    def widened(self, count: Float[Tensor, " k"], noise: Float[Tensor, "f f"]) -> Scatter:
+        """S_k + n_k N: the scatter after each of n_k rows got noise of covariance N.
+
+        Args:
+            count: (K,) n_k.
+            noise: (f, f) N.
+        """
+
+    @abstractmethod
     def matrix(self, k: int) -> Float[Tensor, "f f"]:
         """S_k written out."""
 

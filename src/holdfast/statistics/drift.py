@@ -17,10 +17,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from holdfast.core.errors import ConfigError, unknown
+from holdfast.statistics.forecast import FEWEST, Fit, class_forecast
 from holdfast.statistics.gaussian_maps import transport
 from holdfast.statistics.linear_maps import learned, low_rank, ridge, sylvester, translation
 from holdfast.statistics.maps import Drift, DriftMap, RowSpaceMap, Translation
 from holdfast.statistics.network_map import STRENGTHS, NetworkMap, network
+from holdfast.statistics.noise import left_within
 
 __all__ = [
     "FITS", "Drift", "DriftMap", "DriftName", "DriftRule", "NetworkMap", "RowSpaceMap", "Translation",
@@ -28,14 +30,11 @@ __all__ = [
 ]  # fmt: skip
 
 DriftName = str  # as `DriftRule` reads it
-FEWEST = 10  # inputs; with fewer, how old inputs moved is not guessed
-LEFT_OUT = 5  # groups of classes that are left out in turn for a forecast
 # what a map is chosen from, the most cautious first
 RANKS = (0, 1, 2, 4, 8, 16, 32)
 WIDTHS = (1.6, 0.8, 0.4, 0.2, 0.1)
 STEPS = (10, 30, 100, 300, 1000)
 
-Fit = Callable[[Tensor, Tensor], Callable[..., Drift]]
 FITS: dict[str, tuple[Fit, tuple[Any, ...]]] = {
     "ridge": (ridge, STRENGTHS),
     "sylvester": (sylvester, STRENGTHS),
@@ -45,7 +44,11 @@ FITS: dict[str, tuple[Fit, tuple[Any, ...]]] = {
     "translation": (translation, WIDTHS),
     "transport": (transport, STRENGTHS),
 }
-PARTS = {"blend": 1.0, "energy": 0.99}  # what can be added to a map, and its usual setting
+PARTS = {
+    "blend": 1.0,
+    "energy": 0.99,
+    "noise": 1.0,
+}  # what can be added to a map, and its usual setting
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,14 @@ class DriftRule:
         blend: temp: with n inputs of f features, w = exp(-n / (temp f)) of every movement is left out; None
             leaves out nothing.
         energy: share of `RowSpaceMap`; None cuts nothing.
+        noise: times what the map leaves of the rows (`left_within`), by which scatters grow; None lets
+            none grow.
     """
 
     by: str
     blend: float | None = None
     energy: float | None = None
+    noise: float | None = None
 
     @staticmethod
     def of(text: str) -> DriftRule:
@@ -71,7 +77,7 @@ class DriftRule:
             ConfigError: for an unknown name, a part given twice, or a setting that does not fit.
 
         >>> DriftRule.of("ridge+blend=2")
-        DriftRule(by='ridge', blend=2.0, energy=None)
+        DriftRule(by='ridge', blend=2.0, energy=None, noise=None)
         """
         by, *added = (piece.strip() for piece in text.split("+"))
         if by not in (*FITS, "none"):
@@ -111,7 +117,8 @@ class DriftRule:
         drift = self._chosen(past, now, y)
         if self.energy is not None:
             assert isinstance(drift, DriftMap)
-            drift = RowSpaceMap(drift, self.energy, drift.residual, drift.forecast)
+            measured = drift.residual, drift.forecast, drift.noise
+            drift = RowSpaceMap(drift, self.energy, *measured)
         return drift
 
     def maker(
@@ -139,7 +146,11 @@ class DriftRule:
         best = min(range(len(settings)), key=left.__getitem__)
         forecast = None if y is None else class_forecast(past, now, y, make, settings[best])
         drift: Any = make(past, moved)(settings[best])
-        return replace(drift, residual=left[best] / total, forecast=forecast)
+        noise = None
+        if self.noise is not None:
+            unseen = left[best] / float(test.sum())
+            noise = self.noise * left_within(now, drift(past), y, unseen)
+        return replace(drift, residual=left[best] / total, forecast=forecast, noise=noise)
 
 
 def _number(value: str, text: str) -> float:
@@ -173,8 +184,9 @@ def fit_drift(
             low rank; ``learned``: a linear map by gradient descent from no linear movement, stopped
             early; ``network``: a ridge and a small network beside it, through which draws of a class
             go; ``translation``: a mean moves with the inputs around it; ``transport``: the Gaussian
-            optimal transport, which stretches and never turns. Added parts: ``+blend`` moves less where
-            inputs are few, ``+energy`` cuts each class to its row space (`DriftRule`).
+            optimal transport, which stretches and never turns. Added parts: ``+noise`` widens scatters by
+            what the map leaves, ``+blend`` moves less where inputs are few, ``+energy`` cuts each class to
+            its row space (`DriftRule`).
         y: classes of the inputs, for `Drift.forecast`; without them there is none.
 
     Raises:
@@ -185,42 +197,6 @@ def fit_drift(
         docs/theory.md, section 9
     """
     return DriftRule.of(by).fit(past, now, y)
-
-
-def class_forecast(
-    past: Float[Tensor, "n f"],
-    now: Float[Tensor, "n f"],
-    y: Int[Tensor, " n"],
-    make: Fit,
-    setting: Any,
-) -> float | None:
-    """How a map of some classes does on others: the share of their movement that it leaves, squared.
-
-    The classes are left out in at most `LEFT_OUT` groups, each predicted by the map of the others. That is
-    what a map is used for: to move classes that it never saw.
-
-    Args:
-        past: features by the network before the task.
-        now: features by the network after it.
-        y: classes of the inputs.
-        make: fits with a setting, as those of `FITS` do.
-        setting: with which it is fitted.
-
-    Returns:
-        None with one class, or where too few inputs would be left.
-    """
-    classes, place = y.unique(return_inverse=True)
-    if len(classes) < 2:
-        return None
-    left = total = 0.0
-    for group in range(min(LEFT_OUT, len(classes))):
-        out = place % LEFT_OUT == group
-        if int((~out).sum()) < FEWEST:
-            return None
-        drift = make(past[~out], (now - past)[~out])(setting)
-        left += float(((now[out] - drift(past[out])) ** 2).sum())
-        total += float(((now - past)[out] ** 2).sum())
-    return left / total if total else None
 
 
 def check_drift(name: str, structure: str = "full") -> DriftRule:

@@ -31,10 +31,13 @@ class Drift(ABC):
             None if nothing moved, or with too few inputs.
         forecast: share of the movement of classes left out that the map of the other classes leaves
             (`class_forecast`); None where nothing could be left out.
+        noise: (f, f) covariance of what rows of one class did beside the map (`left_within`); None
+            leaves it out.
     """
 
     residual: float | None
     forecast: float | None
+    noise: Tensor | None
 
     @property
     def matrix(self) -> Float[Tensor, "f f"] | None:
@@ -48,6 +51,12 @@ class Drift(ABC):
     @abstractmethod
     def carry(self, statistics: Statistics) -> Moved:
         """Means and scatter after the rows moved."""
+
+    def widened(self, scatter: Scatter, count: Float[Tensor, " k"]) -> Scatter:
+        """A carried scatter of so many rows a class, with the noise of each row."""
+        if self.noise is None:
+            return scatter
+        return scatter.widened(count.to(self.noise), self.noise)
 
     @abstractmethod
     def slowed(self, share: float) -> Drift:
@@ -64,6 +73,7 @@ class DriftMap(Drift):
         shift: (f,) their mean movement.
         residual: as of `Drift`.
         forecast: as of `Drift`.
+        noise: as of `Drift`.
     """
 
     linear: Float[Tensor, "f f"]
@@ -71,6 +81,7 @@ class DriftMap(Drift):
     shift: Float[Tensor, " f"]
     residual: float | None = None
     forecast: float | None = None
+    noise: Tensor | None = None
 
     @property
     def matrix(self) -> Float[Tensor, "f f"]:
@@ -102,6 +113,7 @@ class Translation(Drift):
         width: in units of the features.
         residual: as of `Drift`.
         forecast: as of `Drift`.
+        noise: as of `Drift`.
 
     Source: Yu et al., *Semantic drift compensation*, CVPR 2020
     """
@@ -111,6 +123,7 @@ class Translation(Drift):
     width: float
     residual: float | None = None
     forecast: float | None = None
+    noise: Tensor | None = None
 
     def __call__(self, x: Float[Tensor, "m f"]) -> Float[Tensor, "m f"]:
         """Move points."""
@@ -140,6 +153,7 @@ class RowSpaceMap(Drift):
         energy: share of the trace, above 0, at most 1.
         residual: as of `Drift`: that of the map.
         forecast: as of `Drift`: that of the map.
+        noise: as of `Drift`.
 
     Source: DPCR (ICML 2025), with a share in place of its test for exact zeros; docs/theory.md, section 9
     """
@@ -148,6 +162,7 @@ class RowSpaceMap(Drift):
     energy: float
     residual: float | None = None
     forecast: float | None = None
+    noise: Tensor | None = None
 
     def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
         """Move points, of no class in particular: by the map alone."""

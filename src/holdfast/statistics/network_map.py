@@ -39,6 +39,7 @@ class NetworkMap(Drift):
         share: of what is not linear.
         residual: as of `Drift`.
         forecast: as of `Drift`.
+        noise: as of `Drift`.
 
     Source: AdaGauss (NeurIPS 2024); the linear part as in GATF; docs/theory.md, section 9
     """
@@ -49,6 +50,7 @@ class NetworkMap(Drift):
     share: float = 1.0
     residual: float | None = None
     forecast: float | None = None
+    noise: Tensor | None = None
 
     def __call__(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
         """Move points."""

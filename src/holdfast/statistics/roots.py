@@ -72,6 +72,15 @@ class LowRankScatter(Scatter):
         """L_k A, and the tail by the mean square of A's stretch."""
         return LowRankScatter(self.root @ a, self.tail * (a**2).sum((-2, -1)) / a.shape[-1])
 
+    def widened(self, count: Tensor, noise: Tensor) -> LowRankScatter:
+        """S_k + n_k N, cut to r directions again."""
+        return self.plus(self._of_noise(count, noise))
+
+    def _of_noise(self, count: Tensor, noise: Tensor) -> LowRankScatter:
+        """n_k N alone, its leading directions."""
+        root, tail = self._cut(symmetric_root(noise), self.tail.new_zeros(()))
+        return LowRankScatter(count.sqrt()[:, None, None] * root, count * tail)
+
     def matrix(self, k: int) -> Tensor:
         """L_k^T L_k + t_k I."""
         eye = torch.eye(self.root.shape[2]).to(self.root)
@@ -81,31 +90,6 @@ class LowRankScatter(Scatter):
         """Their sum."""
         flat, eye = self.root.flatten(0, 1), torch.eye(self.root.shape[2]).to(self.root)
         return flat.T @ flat + self.tail.sum() * eye
-
-
-@dataclass(frozen=True)
-class TailLowRankScatter(LowRankScatter):
-    """`LowRankScatter` of the last f columns of rows, of which all have a mean."""
-
-    def _with(self, of: LowRankScatter) -> TailLowRankScatter:
-        return TailLowRankScatter(of.root, of.tail)
-
-    def of(self, rows: Tensor, y: Tensor, classes: int) -> TailLowRankScatter:
-        """Leading directions of each class."""
-        last = rows[:, rows.shape[1] - self.root.shape[2] :]
-        return self._with(super().of(last, y, classes))
-
-    def plus(self, other: Scatter) -> TailLowRankScatter:
-        """The sum, cut to r directions again."""
-        return self._with(super().plus(other))
-
-    def grouped(self, places: Sequence[int], classes: int) -> TailLowRankScatter:
-        """Groups of classes."""
-        return self._with(super().grouped(places, classes))
-
-    def moved(self, a: Tensor) -> TailLowRankScatter:
-        """Refused (ConfigError): a map of all columns mixes them with those that have no scatter."""
-        raise ConfigError("a scatter of some columns cannot be moved by a map of all of them.")
 
 
 @dataclass(frozen=True)
@@ -169,6 +153,13 @@ class FactorScatter(Scatter):
         each = a.expand(len(self.sizes), *a.shape[-2:])
         return self._with([triangular(piece @ b) for piece, b in zip(self.pieces, each)])
 
+    def widened(self, count: Tensor, noise: Tensor) -> FactorScatter:
+        """The factor of R_k and the root of n_k N; every class that has rows then has f of them."""
+        root = triangular(symmetric_root(noise))
+        sizes = count.sqrt().tolist()
+        pieces = zip(self.pieces, sizes, strict=True)
+        return self._with([_below([piece, n * root] if n else [piece]) for piece, n in pieces])
+
     def matrix(self, k: int) -> Tensor:
         """R_k^T R_k."""
         return self.pieces[k].T @ self.pieces[k]
@@ -216,3 +207,14 @@ def downdated(
     check_eigenvalues(torch.cat([values, values.new_tensor([-outside])]), trace, slack)
     kept = values > NOTHING * trace
     return triangular((values[kept].sqrt() * vectors[:, kept]).T @ basis.T)
+
+
+def symmetric_root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
+    """R with R^T R = N, for a covariance N; what rounding brought below zero is zero.
+
+    >>> symmetric_root(torch.tensor([[4.0, 0.0], [0.0, 9.0]])).abs()
+    tensor([[2., 0.],
+            [0., 3.]])
+    """
+    values, vectors = torch.linalg.eigh(covariance)
+    return values.clamp_min(0).sqrt()[:, None] * vectors.T

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from holdfast.core.errors import ConfigError, unknown
+from holdfast.core.errors import ConfigError
 from holdfast.statistics.deviations import (
     EXACT,
     Scatter,
@@ -19,9 +18,6 @@ from holdfast.statistics.deviations import (
     not_below_zero,
     padded,
 )
-from holdfast.statistics.roots import FactorScatter, LowRankScatter, TailLowRankScatter
-
-ScatterKind = Literal["none", "shared", "full", "diagonal", "low_rank", "factor"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,10 @@ class NoScatter(Scatter):
         return self
 
     def moved(self, a: Tensor) -> NoScatter:
+        """Nothing."""
+        return self
+
+    def widened(self, count: Tensor, noise: Tensor) -> NoScatter:
         """Nothing."""
         return self
 
@@ -87,6 +87,10 @@ class SharedScatter(Scatter):
     def moved(self, a: Tensor) -> SharedScatter:
         """A^T S A."""
         return SharedScatter(a.T @ self.shared @ a)
+
+    def widened(self, count: Tensor, noise: Tensor) -> SharedScatter:
+        """S + n N, n all rows."""
+        return SharedScatter(self.shared + count.sum() * noise)
 
     def matrix(self, k: int) -> Tensor:
         """Refused (ConfigError): it cannot be told apart by class."""
@@ -132,6 +136,10 @@ class FullScatter(Scatter):
         """A^T S_k A."""
         return FullScatter(a.mT @ self.full @ a)
 
+    def widened(self, count: Tensor, noise: Tensor) -> FullScatter:
+        """S_k + n_k N."""
+        return FullScatter(self.full + count[:, None, None] * noise)
+
     def matrix(self, k: int) -> Tensor:
         """S_k."""
         return self.full[k]
@@ -139,36 +147,6 @@ class FullScatter(Scatter):
     def pooled(self) -> Tensor:
         """Their sum."""
         return self.full.sum(0)
-
-
-@dataclass(frozen=True)
-class TailScatter(FullScatter):
-    """(K, f, f) of the last f columns of rows, of which all have a mean."""
-
-    def _cut(self, rows: Tensor) -> Tensor:
-        return rows[:, rows.shape[1] - self.full.shape[2] :]
-
-    def of(self, rows: Tensor, y: Tensor, classes: int) -> TailScatter:
-        """X_k^T X_k of each class."""
-        return TailScatter(super().of(self._cut(rows), y, classes).full)
-
-    def plus(self, other: Scatter) -> TailScatter:
-        """The sum."""
-        return TailScatter(super().plus(other).full)
-
-    def less(self, rows: Tensor, y: Tensor, slack: float = EXACT) -> TailScatter:
-        """S_k - X_k^T X_k."""
-        return TailScatter(super().less(self._cut(rows), y, slack).full)
-
-    def grouped(self, places: Sequence[int], classes: int) -> TailScatter:
-        """Sums of matrices."""
-        return TailScatter(super().grouped(places, classes).full)
-
-    def moved(self, a: Tensor) -> TailScatter:
-        """Refused (ConfigError): a map of all columns mixes them with those that have no scatter."""
-        raise ConfigError(
-            "structure=tail keeps the scatter of some columns, which no map can move."
-        )
 
 
 @dataclass(frozen=True)
@@ -201,6 +179,10 @@ class DiagonalScatter(Scatter):
         """The diagonal of A^T diag(s_k) A."""
         return DiagonalScatter(self.diagonal @ a**2)
 
+    def widened(self, count: Tensor, noise: Tensor) -> DiagonalScatter:
+        """s_k + n_k diag N."""
+        return DiagonalScatter(self.diagonal + count[:, None] * noise.diagonal())
+
     def matrix(self, k: int) -> Tensor:
         """diag(s_k)."""
         return self.diagonal[k].diag()
@@ -208,37 +190,3 @@ class DiagonalScatter(Scatter):
     def pooled(self) -> Tensor:
         """Their sum."""
         return self.diagonal.sum(0).diag()
-
-
-def empty_scatter(kind: str, width: int, rank: int, like: Tensor) -> Scatter:
-    """The scatter of no class, for rows of a width.
-
-    Args:
-        kind: ``none``, ``shared``, ``full``, ``tail`` (full, of the second half of the columns),
-            ``tail_low_rank``, ``diagonal``, ``low_rank`` or ``factor``.
-        width: f.
-        rank: r of a ``low_rank`` scatter.
-        like: a tensor of the type and device to use.
-
-    Raises:
-        ConfigError: for an unknown kind, or a rank below 1 where one is needed.
-    """
-    if kind in ("low_rank", "tail_low_rank") and rank < 1:
-        raise ConfigError(f"structure=low_rank needs a rank of at least 1, not {rank}.")
-    kinds = {
-        "none": lambda: NoScatter(),
-        "shared": lambda: SharedScatter(like.new_zeros(width, width)),
-        "full": lambda: FullScatter(like.new_zeros(0, width, width)),
-        "tail": lambda: TailScatter(like.new_zeros(0, width // 2, width // 2)),
-        "diagonal": lambda: DiagonalScatter(like.new_zeros(0, width)),
-        "low_rank": lambda: LowRankScatter(like.new_zeros(0, rank, width), like.new_zeros(0)),
-        "tail_low_rank": lambda: TailLowRankScatter(
-            like.new_zeros(0, rank, width // 2), like.new_zeros(0)
-        ),
-        "factor": lambda: FactorScatter(
-            like.new_zeros(0, width), like.new_zeros(0, dtype=torch.long)
-        ),
-    }
-    if kind not in kinds:
-        raise unknown("structure", kind, kinds)
-    return kinds[kind]()

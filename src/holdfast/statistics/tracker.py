@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.core.errors import DataError, DivergedError
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.drift import check_drift
-from holdfast.statistics.scatter import empty_scatter
+from holdfast.statistics.kinds import empty_scatter
 
 if TYPE_CHECKING:
     from holdfast.stream.task import Task

@@ -12,7 +12,7 @@ from holdfast.core.rows import Rows, cat
 from holdfast.core.step import Step
 from holdfast.learner.learner import Learner
 from holdfast.memory.memory import NoMemory
-from holdfast.readout.readout import FitContext
+from holdfast.readout.contexts import FitContext
 from holdfast.stream.mixing import Mixing, mixed_table, mixtures
 from holdfast.stream.task import Stream, Task
 from holdfast.testing.streams import CLASSES, small_stream

@@ -14,7 +14,8 @@ from holdfast.core.output import Output, outputs
 from holdfast.learner.prototype import Frame
 from holdfast.memory.memory import ClassBalanced, Memory, NoMemory
 from holdfast.readout import build_readout
-from holdfast.readout.readout import FitContext, Readout
+from holdfast.readout.contexts import FitContext
+from holdfast.readout.readout import Readout
 from holdfast.stream.task import Task
 from holdfast.testing.bench import Bench
 from holdfast.testing.compare import (

@@ -13,6 +13,7 @@ from holdfast.learner.learner import Learner
 from holdfast.learner.synced import sync_norms
 from holdfast.learner.wrapped import Wrapped
 from holdfast.recipes.method import Method
+from holdfast.train.readouts import show_stages
 
 if TYPE_CHECKING:
     from holdfast.train.continual import Continual
@@ -56,6 +57,7 @@ def end_adaptation(core: Continual) -> None:
         return
     close_weights(learner.backbone)
     learner.head = GrowingHead(learner.backbone.features).to(core.fabric.device)
+    show_stages(core)
 
 
 def resume_adaptation(core: Continual) -> None:

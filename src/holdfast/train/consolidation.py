@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.rng import make_generator, seeded
 from holdfast.memory.meter import Holdings, forbid_images, measure
-from holdfast.readout.readout import FitContext
+from holdfast.readout.contexts import FitContext
 from holdfast.readout.streaming import Streaming
 from holdfast.stream.task import Task
 from holdfast.train.adaptation import end_adaptation

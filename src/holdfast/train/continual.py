@@ -32,7 +32,7 @@ from holdfast.train.identity import identify
 from holdfast.train.loop import Trainer, run_epoch
 from holdfast.train.opening import begin_parts, hold_parts
 from holdfast.train.progress import Progress, classes_with
-from holdfast.train.readouts import ask, choose_readouts
+from holdfast.train.readouts import ask, choose_readouts, show_stages
 from holdfast.train.records import check_weights
 from holdfast.train.result import TaskNote, peak_memory
 from holdfast.train.setup import Setup, as_setup
@@ -100,6 +100,7 @@ class Continual:
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.past: Learner | None = None
         self.past_eval: Learner | None = None  # the same weights in eval mode, for what measures
+        show_stages(self)
         self.progress = Progress()
         self.beside: Beside | None = None
         self.trainer: Trainer | None = None  # of the task that is being learned
@@ -124,9 +125,8 @@ class Continual:
     def arrive(self, x: Shaped[Tensor, "n ..."], labels: Sequence[Label]) -> Task:
         """The next task, of inputs and their labels; labels not met before are new classes.
 
-        Nothing changes until it is learned. New, old and mixed classes may come, in any numbers, also
-        one class alone or one image. A task with fewer than 16 distinct inputs after the first
-        moves no weight: statistics alone learn it (`Task.few`).
+        Nothing changes until it is learned. New, old and mixed classes may come, also one class or one
+        image. After the first task fewer than 16 distinct inputs move no weight (`Task.few`).
 
         Args:
             x: (N, C, H, W) uint8 pixels or (N, D) float features, of the shape of the first task.

@@ -9,6 +9,7 @@ from holdfast.core.errors import ConfigError
 from holdfast.core.rng import seeded
 from holdfast.learner.effective import parametrised
 from holdfast.stream.task import Task
+from holdfast.train.readouts import show_stages
 
 if TYPE_CHECKING:
     from holdfast.train.continual import Continual
@@ -47,6 +48,4 @@ def hold_parts(core: Continual, task: Task | None) -> None:
             "a term of this method reads the backbone's stages, and nothing of this backbone is trained: "
             "leave the term out, or train its last layers (--tune-layers)."
         )
-    core.learner.show_stages(staged)
-    if core.past is not None:  # which may be of another architecture
-        core.past.staged = staged and bool(core.past.backbone.stage_modules())
+    show_stages(core, staged)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from holdfast.core.errors import ConfigError
 from holdfast.core.output import Output, outputs
 from holdfast.core.rows import Rows
+from holdfast.learner.stages import require_stages
 from holdfast.learner.states import ask_states
 from holdfast.memory.protocol import Protocol
 from holdfast.readout import Readout, build_readout, readout_class
@@ -82,6 +83,28 @@ def require(readout: Readout, method: Method, protocol: Protocol) -> None:
         raise ConfigError(
             f"the recipe {method.name} trains no head: use --readout gaussian, mean or probe."
         )
+
+
+def show_stages(core: Continual, asked: bool = False) -> None:
+    """Let the networks show the stages of their backbones if a readout reads them, or if it is asked.
+
+    A backbone that names none, or of which nothing is trained, shows none: readouts take its features.
+
+    Args:
+        core: its learner and past networks are changed.
+        asked: whether a term reads stages (ConfigError for a backbone without).
+    """
+    if asked:
+        require_stages(core.learner.backbone)
+    read = any(readout.needs_stages for readout in core.readouts.values())
+    for network in (
+        core.learner,
+        core.past,
+        core.past_eval,
+    ):  # a past one may be of another architecture
+        if network is not None:
+            wanted = asked or (read and not network.backbone.frozen)
+            network.staged = wanted and bool(network.backbone.stage_modules())
 
 
 def ask(core: Continual, rows: Rows) -> Output:

@@ -20,6 +20,7 @@ from holdfast.learner.learner import Learner
 from holdfast.train.adaptation import end_adaptation, resume_adaptation
 from holdfast.train.identity import refuse_other
 from holdfast.train.progress import Progress
+from holdfast.train.readouts import show_stages
 from holdfast.train.result import Result
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def restore(core: Continual, state: State) -> None:
     core.past_eval = core.past if state["shared"] else before
     if core.past_eval is None and core.setup.network.past_mode == "eval" and not handed:
         core.past_eval = core.past
+    show_stages(core)
     for part, values in zip(stateful(core), state["parts"], strict=True):
         part.load_state_dict(values)
     core.pending = state["optimizer"]
