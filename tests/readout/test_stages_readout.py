@@ -81,7 +81,7 @@ def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe
 
 def test_a_stream_goes_on_from_a_state(digits):
     core = learned(digits, 2)
-    again = Continual(core.method, digits.shape, core.setup)
+    again = Continual(make("lwf_strict", decide="gaussian:stages"), digits.shape, core.setup)
     again.restore(core.state())
     for one in (core, again):
         one.learn(digits[2])

@@ -15,6 +15,7 @@ from holdfast.memory.protocol import Protocol
 from holdfast.readout import READOUTS
 from holdfast.recipes.adding import PARTS
 from holdfast.recipes.catalogue import RECIPES, make, resolve
+from holdfast.recipes.former import EDITION, as_made
 from holdfast.recipes.method import Method
 from holdfast.recipes.presets import Preset, find_preset
 from holdfast.stream.augment import Augment
@@ -96,6 +97,7 @@ class Blueprint:
             raise ConfigError("a model that is stored has its readouts by name, not as values.")
         return {
             "recipe": self.recipe,
+            "edition": EDITION,
             "parameters": dict(self.parameters),
             "shape": list(self.shape),
             "protocol": protocol.kind,
@@ -139,7 +141,8 @@ class Blueprint:
                 for plugin in data.get("plugins", ())
             )
             levels = Levels.from_data(data.get("levels"))
-            recipe, parameters = str(data["recipe"]), dict(data["parameters"])
+            recipe = str(data["recipe"])
+            parameters = as_made(recipe, data["parameters"], int(data.get("edition", 1)))
             linked = str(data.get("linked", ""))
             return cls(recipe, shape, parameters, setup, levels, plugins, linked)
         except (KeyError, TypeError, ValueError, AttributeError, HoldfastError) as error:

@@ -21,6 +21,7 @@ Identity = dict[str, Any]
 FORMAT = 2  # of identities: 1 named fewer settings
 PLAIN = (bool, int, float, str, type(None))
 MISSING = object()
+RENEWED = {("ridge", "ridge+noise")}  # defaults of a drift: what was stored goes on with the later one
 
 
 def identify(core: Continual) -> Identity:
@@ -123,7 +124,7 @@ def refuse_other(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     names = now.keys() | then.keys()
     if now.get("format") != then.get("format"):
         names = {n for n in now.keys() & then.keys() if not n.endswith((".label", "format"))}
-    differing = [name for name in names if now.get(name) != then.get(name)]
+    differing = [name for name in names if not _alike(name, then.get(name), now.get(name))]
     differing.sort(key=lambda n: (n not in now or n not in then, n.count("."), n))
     if not differing:
         return
@@ -133,6 +134,12 @@ def refuse_other(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
         f"this run was begun with {'; '.join(shown)}{more}: resume it with the arguments and the "
         "data it was begun with, or start a new one."
     )
+
+
+def _alike(name: str, then: Any, now: Any) -> bool:
+    """Whether a setting is the one of then, or a readout's default that took its place."""
+    readout = name.startswith("readout_settings.") and name.endswith(".drift")
+    return now == then or (readout and (then, now) in RENEWED)
 
 
 def _leaves(thing: Any, path: str = "") -> list[tuple[str, Any]]:
