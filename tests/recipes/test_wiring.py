@@ -2,8 +2,11 @@
 
 import pytest
 
+from holdfast import Continual
 from holdfast.recipes import RECIPES, make
 from holdfast.recipes.presets import PAPER
+from holdfast.stream import make_stream, open_source
+from holdfast.train.setup import Setup
 from wired import EPOCHS, close, wire
 
 ALPHA = 1 - 1 / (EPOCHS - 1)  # linear, in the second epoch
@@ -18,7 +21,7 @@ SUMS = {
         "fnc2": 1.0, "ird": 2 * ALPHA, "s_prd": 2 * (1 - ALPHA),
     },
     "fnc2:dim=6:classes=6:alpha=delayed:0,2": {"fnc2": 1.0, "ird": 2 / 3, "s_prd": 1 / 3},
-    "fnc2_strict:dim=6:distill=0.6:features=0.8:uniform=0.3:alpha=constant:0.2": {
+    "fnc2_strict:dim=6:distill=0.6:features=0.8:uniform=0.3:rotations=0:alpha=constant:0.2": {
         "fnc2": 1.0, "ird": 0.12, "s_prd": 0.48, "features": 0.8, "uniformity": 0.3,
     },
     "lwf:weight=0.7:T=3": {"cross_entropy": 1.0, "distil": 0.7},
@@ -40,6 +43,18 @@ def test_the_loss_of_a_recipe_is_the_weighted_sum_of_its_terms(text):
     assert terms == set(weights)
     assert all(abs(wired.records[name]) > 1e-7 for name in weights)  # a term of 0 shows no weight
     assert close(wired.loss, sum(w * wired.records[name] for name, w in weights.items()))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_turned_images_count_in_the_first_task_as_they_are_weighed(weight):
+    stream = make_stream(open_source("digits", None, None, 10, 5), "class", 5, None, None)
+    method = make("fnc2_strict", rotations=weight, uniform=0.3)
+    core = Continual(method, stream.shape, Setup.of("fnc2_strict", "quick", epochs=1, width=4))
+    first, second = (core.learn(stream[number])[0].records for number in (0, 1))
+    parts = {"fnc2": 1.0, "uniformity": 0.3} | ({"rotations": weight} if weight else {})
+    assert first.keys() - {"loss", "alpha", "focal_weight"} == parts.keys()
+    assert close(first["loss"], sum(w * first[name] for name, w in parts.items()))
+    assert "rotations" not in second
 
 
 @pytest.mark.parametrize("recipe", ["ewc", "online_ewc", "si", "mas", "kfac_laplace"])

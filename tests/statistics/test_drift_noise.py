@@ -74,7 +74,9 @@ def test_moved_rows_are_as_wide_as_they_really_are(by):
     known = Statistics.empty(WIDE, "shared", like=other).add(other, y)
     truth = torch.cov(moved.T)
     plain = known.moved(fit_drift(x, now, by, Y.repeat(2))).scatter.pooled() / (len(other) - 1)
-    wide = known.moved(fit_drift(x, now, by + "+noise", Y.repeat(2))).scatter.pooled() / (len(other) - 1)
+    wide = known.moved(fit_drift(x, now, by + "+noise", Y.repeat(2))).scatter.pooled() / (
+        len(other) - 1
+    )
     far = [float((matrix - truth).norm() / truth.norm()) for matrix in (plain, wide)]
     assert far[1] < 0.1 and far[1] < far[0]
     # what a discriminant asks is the inverse, to which the lost noise is more than it is to the trace

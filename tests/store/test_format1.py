@@ -62,12 +62,24 @@ def test_an_update_that_was_stopped_goes_on(tmp_path):
     assert core.scores(inputs()).isfinite().all()
 
 
+FORMER = {"fnc2_strict": ("--decide", "gaussian")}  # its default at that time
+
+
+def test_a_run_that_was_stopped_says_which_default_is_another_now(tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(FILES / "run-fnc2_strict", out)
+    stored = json.loads((FILES / "run-fnc2_strict.json").read_text())
+    assert main([*stored["flags"], "--out", str(out), "--resume"]) == 2
+    assert "gaussian:stages" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_was_stopped_goes_on(name, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(FILES / f"run-{name}", out)
     stored = json.loads((FILES / f"run-{name}.json").read_text())
-    assert main([*stored["flags"], "--out", str(out), "--resume"]) == 0, capsys.readouterr().err
+    flags = [*stored["flags"], *FORMER.get(name, ()), "--out", str(out), "--resume"]
+    assert main(flags) == 0, capsys.readouterr().err
     result = json.loads((out / "result.json").read_text())
     assert result["status"] == "complete"
     assert result["class_il"]["matrix"][0] == stored["class_il"][0]  # learned before it was stopped

@@ -21,7 +21,9 @@ Identity = dict[str, Any]
 FORMAT = 2  # of identities: 1 named fewer settings
 PLAIN = (bool, int, float, str, type(None))
 MISSING = object()
-RENEWED = {("ridge", "ridge+noise")}  # defaults of a drift: what was stored goes on with the later one
+RENEWED = {
+    ("ridge", "ridge+noise")
+}  # defaults of a drift: what was stored goes on with the later one
 
 
 def identify(core: Continual) -> Identity:
