@@ -2,10 +2,10 @@
 
     python benchmarks/exemplar_free.py --data PATH --out FOLDER [--blocks 3] [--workers 2]
 
-50 classes of Tiny ImageNet at 32 pixels, 100 training and 50 test images a class, 10 tasks of 5 classes, cold
-start; ResNet-18 of width 16, 10 epochs on the first task and 5 on each later one, batches of 128. A block is a
-pair of seed and order of the classes. 200 stored images train a probe alone (auxiliary(200)); what stores
-nothing reads the same network (strict). Called again it goes on. Some 45 CPU minutes a block.
+50 classes of Tiny ImageNet at 32 pixels, 100 training and 50 test images a class, 10 tasks of 5 classes,
+cold start; ResNet-18 of width 16, 10 epochs on the first task and 5 on each later one, batches of 128. A
+block is a pair of seed and order of the classes. 200 stored images train a probe alone (auxiliary(200));
+what stores nothing reads the same network (strict). Called again it goes on. 45 CPU minutes a block.
 """
 
 from __future__ import annotations

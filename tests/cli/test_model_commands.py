@@ -267,7 +267,7 @@ def test_torch_export_says_what_the_model_says(model, zoo, capsys):
     program = torch.export.load("model-0001.pt2").module()
     x = torch.rand(7, 3, 8, 8)
     core, _ = ModelFolder(model).load(device="cpu")
-    own = core.readouts["gaussian"].scores(core.learner.eval()(x))
+    own = core.readouts[core.readout].scores(core.learner.eval()(x))
     torch.testing.assert_close(program(x), own, rtol=1e-4, atol=1e-3)
 
 
@@ -282,6 +282,6 @@ def test_onnx_says_what_the_model_says(model, capsys):
     x = torch.randint(0, 256, (7, 3, 8, 8), dtype=torch.uint8)
     found = torch.from_numpy(session.run(None, {"pixels": x.numpy()})[0])
     core, _ = ModelFolder(model).load(device="cpu")
-    own = core.readouts["gaussian"].scores(core.learner.eval()(x.float() / 255)).detach()
+    own = core.readouts[core.readout].scores(core.learner.eval()(x.float() / 255)).detach()
     torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-2)
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["ant", "bee"]
