@@ -34,7 +34,7 @@ def rehearsal_of(work):
 @pytest.fixture(scope="module")
 def learned(tiny_stream):
     method = Method(CrossEntropy("new"), [PseudoRehearsal(each=20), FeatureDistillation()])
-    work = Run(method, tiny_stream, Setup(SHORT, readout="gaussian", **SMALL))
+    work = Run(method, tiny_stream, Setup(SHORT, readout="gaussian:drift=ridge", **SMALL))
     return work, list(work.events())
 
 
@@ -50,7 +50,7 @@ def test_its_statistics_are_those_of_the_readout(learned):
     """Both follow the same drift from the same past network."""
     work, _ = learned
     term = rehearsal_of(work)
-    readout = work.continual.readouts["gaussian"]
+    readout = work.continual.readouts[work.continual.readout]
     assert_close(term.source.known.state(), readout.known.state())
     assert term.source.tracker.residuals == readout.residuals
     assert term.pool is None
