@@ -14,10 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from holdfast.compare import Grid, compare, read_runs, run_grid
-from holdfast.compare.formats import terminal
+from blocks import run_blocks
 
 LENGTH = {"epochs": [8], "first_epochs": [16]}
 READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
@@ -55,28 +52,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
     groups = METHODS if options.what == "methods" else PARTS
-    for blocks in range(1, options.blocks + 1):
-        for name, (recipes, settings) in groups.items():
-            grid = Grid(
-                recipes,
-                [f"cifar10={options.data}"],
-                pairs=blocks,
-                settings=LENGTH | settings,
-                preset="desk",
-                test_per_class=500,
-            )
-            sweep = run_grid(grid, options.out / name, workers=options.workers, watch=report)
-            for outcome in sweep.failed:
-                print(f"failed: {outcome.error}", flush=True)
-    cells, notes = read_runs([options.out], readout="all")
-    comparison = compare(cells, across=("protocol",), notes=notes)
-    Console(width=110).print(terminal(comparison))
-
-
-def report(sweep, job, outcome) -> None:
-    """A line for each run that has ended."""
-    if outcome is not None:
-        print(f"{sweep.ended}/{len(sweep.jobs)} {job.name}", flush=True)
+    where = f"cifar10={options.data}", options.out, options.blocks, options.workers
+    run_blocks(groups, *where, LENGTH, test_per_class=500)
 
 
 if __name__ == "__main__":

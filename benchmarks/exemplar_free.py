@@ -13,10 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from holdfast.compare import Grid, compare, read_runs, run_grid
-from holdfast.compare.formats import terminal
+from blocks import run_blocks
 
 LENGTH = {"epochs": [5], "first_epochs": [10], "width": [16]}
 READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
@@ -47,23 +44,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
-    for blocks in range(1, options.blocks + 1):
-        for name, (recipes, settings) in GROUPS.items():
-            grid = Grid(
-                recipes,
-                [f"tiny50={options.data}"],
-                pairs=blocks,
-                settings=LENGTH | READ_TWICE | settings,
-                preset="desk",
-                tasks=10,
-                per_class=100,
-                size=32,
-            )
-            sweep = run_grid(grid, options.out / name, workers=options.workers)
-            for outcome in sweep.failed:
-                print(f"failed: {outcome.error}", flush=True)
-    cells, notes = read_runs([options.out], readout="all")
-    Console(width=110).print(terminal(compare(cells, across=("protocol",), notes=notes)))
+    where = f"tiny50={options.data}", options.out, options.blocks, options.workers
+    run_blocks(GROUPS, *where, LENGTH | READ_TWICE, tasks=10, per_class=100, size=32)
 
 
 if __name__ == "__main__":

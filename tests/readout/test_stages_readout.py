@@ -88,10 +88,12 @@ def test_a_stream_goes_on_from_a_state(digits):
     assert torch.equal(core.scores(digits[2].test.x), again.scores(digits[2].test.x))
 
 
-@pytest.mark.parametrize("also", ["mixture:members=gaussian:stages,ridge", "by-state:gaussian"])
+@pytest.mark.parametrize("also", ["gaussian:stages", "domain-heads:of=mean:stages"])
 def test_only_a_network_whose_readouts_ask_shows_its_stages(digits, also):
     core = learned(digits, 1)
     assert core.learner.staged and core.past_eval.staged
+    core = learned(digits, 1, decide="gaussian", also=(also,))
+    assert core.learner.staged  # a further readout asks too, also from inside another
     core = learned(digits, 1, decide="gaussian")
     assert not core.learner.staged
     with showing_stages(core.learner):

@@ -36,7 +36,7 @@ def test_what_is_left_is_the_covariance_within_classes(unseen):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_scatter_with_noise_is_that_of_noisy_rows(kind):
-    """Rows r + e and r - e, e by the root of N, have the scatter 2 S + n N of each class."""
+    """Further deviations whose squares sum to n_k N have the scatter S_k + n_k N of each class."""
     rows, y = past(40) - 3, torch.arange(40) % 3
     covariance = torch.cov(noise(past(50)).T)
     count = torch.bincount(y, minlength=3).double()
@@ -50,7 +50,7 @@ def test_a_scatter_with_noise_is_that_of_noisy_rows(kind):
         torch.cat([rows, *more]), torch.cat([y, labels]), 3
     )
     assert_close(wide.pooled(), expected.pooled())
-    if wide.by_class and kind != "shared":
+    if wide.by_class:
         for k in range(3):
             assert_close(wide.matrix(k), expected.matrix(k))
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from holdfast.statistics.linear_maps import ridge
 from holdfast.statistics.maps import Drift, DriftMap, Moved
+from holdfast.statistics.roots import symmetric_root
 
 if TYPE_CHECKING:
     from holdfast.statistics.class_statistics import Statistics
@@ -92,8 +93,7 @@ def root_of(statistics: Statistics, k: int) -> Float[Tensor, "f f"]:
         covariance = statistics.scatter.matrix(k) / (statistics.count[k] - 1).clamp_min(1)
     else:
         covariance = statistics.within()
-    values, vectors = torch.linalg.eigh(covariance)
-    return values.clamp_min(0).sqrt()[:, None] * vectors.T
+    return symmetric_root(covariance)
 
 
 def standard_draws(count: int, width: int, seed: int = 0) -> Float[Tensor, "n f"]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from holdfast.core.numerics import class_sums
+
 
 def left_within(
     now: Float[Tensor, "n f"],
@@ -30,8 +32,7 @@ def left_within(
     total = float((left**2).sum() / len(left))
     y = y if y is not None else torch.zeros(len(left), dtype=torch.long, device=left.device)
     classes, place = y.unique(return_inverse=True)
-    count = torch.bincount(place, minlength=len(classes)).to(left)
-    mean = left.new_zeros(len(classes), left.shape[1]).index_add(0, place, left) / count[:, None]
-    left = left - mean[place]
+    count = torch.bincount(place).to(left)
+    left = left - (class_sums(None, left, place, len(classes)) / count[:, None])[place]
     covariance = left.T @ left / max(len(left) - len(classes), 1)
     return covariance * max(unseen / total, 1.0) if total else covariance
