@@ -184,8 +184,10 @@ def _update(
     """Let rules edit what the weights moved by."""
     for rule in rules:
         delta = rule.update(delta, step)
-    for name, p in moving.items() if rules else ():  # what no rule edited keeps its bits
-        p.add_(delta[name] - (p - before[name]))
+    # what no rule edited keeps its bits, and what may not move those it had
+    for name, p in moving.items() if rules else ():
+        start, move = before[name], delta[name]
+        p.copy_(torch.where(move == p - start, p, start + move))
 
 
 @torch.no_grad()
