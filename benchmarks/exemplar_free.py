@@ -20,21 +20,17 @@ LENGTH = {"epochs": [5], "first_epochs": [10], "width": [16]}
 READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
 ALPHA = {"fnc2_strict.alpha": ["delayed:2,4"]}  # the preset's, at a fifth of the length
 AS_PUBLISHED = "class-gaussian:gamma1=3:normalise=yes:determinant=no"  # of AdaGauss and GATF
-FIRST = {"fnc2_strict.rotations": ["0"], "fnc2_strict.decide": ["gaussian:drift=ridge"]}
+FIRST = {f"fnc2_strict.{name}": ["0"] for name in ("rotations", "gpm")}
+FIRST |= {"fnc2_strict.decide": ["gaussian:drift=ridge"], "also": ["gaussian:drift=ridge"]}
 STAGES = "gaussian:stages,gaussian,gaussian:stages:drift=ridge,gaussian:drift=ridge"
+BOTH = ALPHA | {"also": [STAGES]}
 GROUPS = {
-    "second": (
-        ["fnc2_strict", "lwf_strict"],
-        {"also": [STAGES], "fnc2_strict.add": ["gpm"], "lwf_strict.add": ["rotations+gpm"]} | ALPHA,
-    ),
-    "first": (["fnc2_strict"], {"also": ["gaussian:drift=ridge"]} | FIRST | ALPHA),
+    "second": (["fnc2_strict", "lwf_strict"], BOTH),
+    "first": (["fnc2_strict"], ALPHA | FIRST),
     "means": (["adagauss", "gatf", "fetril"], {"also": [f"head,gaussian,{AS_PUBLISHED}"]}),
     "heads": (["dpcr", "efc"], {"also": ["gaussian,ridge:unit=yes,pseudo-head"]}),
-    "no_gpm": (["fnc2_strict"], {"also": [STAGES]} | ALPHA),
-    "no_turns": (
-        ["fnc2_strict"],
-        {"also": [STAGES], "fnc2_strict.add": ["gpm"], "fnc2_strict.rotations": ["0"]} | ALPHA,
-    ),
+    "no_gpm": (["fnc2_strict"], BOTH | {"fnc2_strict.gpm": ["0"]}),
+    "no_turns": (["fnc2_strict"], BOTH | {"fnc2_strict.rotations": ["0"]}),
 }
 
 

@@ -18,6 +18,7 @@ ADDED = {
     "merge": "merge:how=ties:keep=0.5",
     "soma": "soma:rank=2:variant=factors",
     "ghost_norm": "ghost_norm:size=4:by=batch",
+    "held_norms": "held_norms:what=none",  # which these recipes hold by themselves
 }
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 from holdfast import Continual
+from holdfast.anchor.gpm import GPM
+from holdfast.core.errors import ConfigError
 from holdfast.recipes import RECIPES, make
 from holdfast.recipes.presets import PAPER
 from holdfast.stream import make_stream, open_source
@@ -26,7 +28,7 @@ SUMS = {
     },
     "lwf:weight=0.7:T=3": {"cross_entropy": 1.0, "distil": 0.7},
     "lwf_wa:weight=0.7:T=3": {"cross_entropy": 1.0, "distil": 0.7},
-    "lwf_strict:weight=0.7:features=0.8:rehearse=0.3": {
+    "lwf_strict:weight=0.7:features=0.8:rehearse=0.3:rotations=0": {
         "cross_entropy": 1.0, "distil": 0.7, "features": 0.8, "rehearsal": 0.3,
     },
     "ida:weight=0.6:T=7": {"cross_entropy": 1.0, "ida": 0.6},
@@ -45,16 +47,36 @@ def test_the_loss_of_a_recipe_is_the_weighted_sum_of_its_terms(text):
     assert close(wired.loss, sum(w * wired.records[name] for name, w in weights.items()))
 
 
+LOSSES = {
+    "fnc2_strict:uniform=0.3": {"fnc2": 1.0, "uniformity": 0.3},
+    "lwf_strict": {"cross_entropy": 1.0},
+}
+
+
+@pytest.mark.parametrize("text", LOSSES)
 @pytest.mark.parametrize("weight", [0.0, 0.7])
-def test_turned_images_count_in_the_first_task_as_they_are_weighed(weight):
+def test_turned_images_count_in_the_first_task_as_they_are_weighed(text, weight):
     stream = make_stream(open_source("digits", None, None, 10, 5), "class", 5, None, None)
-    method = make("fnc2_strict", rotations=weight, uniform=0.3)
-    core = Continual(method, stream.shape, Setup.of("fnc2_strict", "quick", epochs=1, width=4))
+    method = make(f"{text}:rotations={weight}")
+    setup = Setup.of(text.partition(":")[0], "quick", epochs=1, width=4)
+    core = Continual(method, stream.shape, setup)
     first, second = (core.learn(stream[number])[0].records for number in (0, 1))
-    parts = {"fnc2": 1.0, "uniformity": 0.3} | ({"rotations": weight} if weight else {})
-    assert first.keys() - {"loss", "alpha", "focal_weight"} == parts.keys()
+    parts = LOSSES[text] | ({"rotations": weight} if weight else {})
+    assert first.keys() - {"loss", "alpha", "focal_weight", "free"} == parts.keys()
     assert close(first["loss"], sum(w * first[name] for name, w in parts.items()))
     assert "rotations" not in second
+
+
+@pytest.mark.parametrize("recipe", ["fnc2_strict", "lwf_strict"])
+def test_strict_recipes_hold_the_inputs_of_old_tasks_as_gpm_does(recipe):
+    rules = {share: make(recipe, gpm=share) for share in (0.0, 0.9)}
+    (rule,) = rules[0.9].rules
+    assert isinstance(rule, GPM) and rule.eps == 0.9
+    assert rules[0.9].hold_norms == "all"
+    assert not rules[0.0].rules and rules[0.0].hold_norms == "none"
+    with pytest.raises(ConfigError, match="has GPM already"):
+        make(recipe, add="gpm")
+    assert len(make(recipe, gpm=0.0, add="gpm").rules) == 1
 
 
 @pytest.mark.parametrize("recipe", ["ewc", "online_ewc", "si", "mas", "kfac_laplace"])

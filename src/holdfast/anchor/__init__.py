@@ -2,6 +2,7 @@
 
 from holdfast.anchor.alignment import HeadAlignment, head_moments
 from holdfast.anchor.alpha_divergence import alpha
+from holdfast.anchor.clip import Clip
 from holdfast.anchor.coso import CoSO
 from holdfast.anchor.cycle import CycleDistillation, cycle_distillation
 from holdfast.anchor.divergence import (
@@ -57,6 +58,7 @@ __all__ = [
     "DIVERGENCES",
     "GPM",
     "OWM",
+    "Clip",
     "CoSO",
     "Curvature",
     "CycleDistillation",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from holdfast.anchor import (
+    Clip,
     CycleDistillation,
     FeatureFisher,
     LogitDistillation,
     ProjectedDistillation,
     PseudoRehearsal,
+    Rule,
 )
 from holdfast.learner.adapt import Norms
 from holdfast.learner.feature_map import MapKind
@@ -28,6 +30,7 @@ def efc(
     eta: float = 0.1,
     rehearse: float = 1.0,
     hold_norms: Norms = "statistics",
+    clip: float = 1.0,
     decide: str = "pseudo-head",
 ) -> Method:
     """EFC: features are held by how much the softmax of all classes depends on them.
@@ -42,14 +45,17 @@ def efc(
         eta: of the same in every direction, in the features' own units.
         rehearse: weight of the head's rehearsal on draws; 0 leaves it out, as EFC++ does.
         hold_norms: what of the norms stays after the first task: none, statistics or all.
+        clip: the longest gradient: while batch statistics stand still, SGD runs away without; 0 for none.
         decide: the readout, as for --readout.
 
     Source: Magistri et al., *Elastic feature consolidation for cold start exemplar-free incremental
         learning*, ICLR 2024
     """
-    anchors: list[Objective] = [FeatureFisher(strength, eta)]
+    anchors: list[Objective | Rule] = [FeatureFisher(strength, eta)]
     if rehearse:
         anchors.append(rehearse * PseudoRehearsal(new=True))
+    if clip:
+        anchors.append(Clip(clip))
     return Method(
         CrossEntropy("new"), anchors, readout=build_readout(decide), hold_norms=hold_norms
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-EDITION = 2  # of the recipes' defaults
+EDITION = 3  # of the recipes' defaults
 FORMER: dict[int, dict[str, dict[str, Any]]] = {
     1: {
         "lwf_strict": {"decide": "gaussian"},
         "fnc2_strict": {"decide": "gaussian", "rotations": 0.0},
+    },
+    2: {
+        "lwf_strict": {"rotations": 0.0, "gpm": 0.0},
+        "fnc2_strict": {"gpm": 0.0},
+        "efc": {"clip": 0.0},
     },
 }
 
@@ -22,8 +27,8 @@ def as_made(recipe: str, parameters: Mapping[str, Any], edition: int) -> dict[st
         parameters: that were asked for.
         edition: `EDITION` of that time.
 
-    >>> as_made("lwf_strict", {"T": 3.0}, 1)
-    {'decide': 'gaussian', 'T': 3.0}
+    >>> as_made("lwf_strict", {"T": 3.0}, 2)
+    {'rotations': 0.0, 'gpm': 0.0, 'T': 3.0}
     >>> as_made("lwf_strict", {"T": 3.0}, EDITION)
     {'T': 3.0}
     """

@@ -25,7 +25,7 @@ QUICK = Preset(
         "co2l": {"tau": 0.5},
         "fnc2": {"tau": 0.5},
         "fnc2_strict": {"tau": 0.5, "features": 3.0, "rotations": 0.0},  # a turned 6 is a 9
-        "lwf_strict": {"features": 3.0},
+        "lwf_strict": {"features": 3.0, "rotations": 0.0},
         "grassmann": {"features": 3.0},
         "ida": {"weight": 10.0, "T": 30.0},
         "der": {"alpha": 2.0},

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from holdfast.anchor import FeatureDistillation, LogitDistillation, PseudoRehearsal
+from holdfast.anchor.gpm import GPM
+from holdfast.anchor.rule import Rule
+from holdfast.learner.adapt import Norms
 from holdfast.loss import CrossEntropy, Rotations, Uniformity
 from holdfast.loss.term import Objective
 from holdfast.readout import build_readout
@@ -21,9 +24,11 @@ def lwf_strict(
     T: Softness = 2.0,
     features: Weight = 1.0,
     rehearse: float = 0.0,
+    rotations: float = 1.0,
+    gpm: float = 0.97,
     decide: str = "gaussian:stages",
 ) -> Method:
-    """LwF with distilled features, read by a Gaussian of all stages that follows the drift: the baseline.
+    """LwF with all else that fnc2_strict has, read by a Gaussian of all stages that follows the drift.
 
     Args:
         weight: of the distillation of logits.
@@ -31,15 +36,20 @@ def lwf_strict(
         features: weight of the distillation of features.
         rehearse: weight of the head's rehearsal on draws from the stored Gaussians; try it with
             decide=head.
+        rotations: weight of the first task's quarter turns as classes of their own; 0 where turned
+            inputs are other classes, as digits are.
+        gpm: share of the energy of each layer's inputs whose directions no later task moves; 0 for none.
         decide: the readout, as for --readout.
 
     Source: Li, Hoiem, Learning without forgetting, ECCV 2016; drift compensation as in Gomez-Villa et
-        al., Exemplar-free continual representation learning via learnable drift compensation, ECCV 2024
+        al., Exemplar-free continual representation learning via learnable drift compensation, ECCV 2024;
+        GPM, Saha, Garg, Roy, ICLR 2021
     """
-    anchors = [weight * LogitDistillation("forward_kl", T), features * FeatureDistillation()]
+    method = Method(CrossEntropy("new"), [weight * LogitDistillation("forward_kl", T)])
+    more: list[Objective] = [features * FeatureDistillation()]
     if rehearse:
-        anchors.append(rehearse * PseudoRehearsal())
-    return Method(CrossEntropy("new"), anchors, readout=build_readout(decide))
+        more.append(rehearse * PseudoRehearsal())
+    return _strict(method, more, rotations, gpm, decide)
 
 
 @register("fnc2_strict")
@@ -52,6 +62,7 @@ def fnc2_strict(
     features: Weight = 1.0,
     uniform: float = 0.0,
     rotations: float = 1.0,
+    gpm: float = 0.97,
     now: float = 0.2,
     past: float = 0.01,
     dim: int = 128,
@@ -73,6 +84,7 @@ def fnc2_strict(
         uniform: weight of the uniformity of embeddings.
         rotations: weight of the first task's quarter turns as classes of their own; 0 where turned
             inputs are other classes, as digits are.
+        gpm: share of the energy of each layer's inputs whose directions no later task moves; 0 for none.
         now: temperature of the learner's relations (IRD).
         past: temperature of the past network's relations (IRD).
         dim: width of the embedding.
@@ -82,15 +94,26 @@ def fnc2_strict(
         prototype_momentum: of running prototypes: how much stays of a prototype at each step.
         follow: whether old prototypes that move follow the network's drift when a task ends.
 
-    Source: Dang et al., WACV 2025, with feature distillation and the readout of docs/theory.md, section 9
+    Source: Dang et al., WACV 2025, with feature distillation and the readout of docs/theory.md, section 9;
+        GPM, Saha, Garg, Roy, ICLR 2021
     """
     method = fnc2(
         tau, scale, gamma, distill, alpha, now, past, dim=dim, frame_seed=frame_seed,
         prototypes=prototypes, prototype_momentum=prototype_momentum, follow=follow,
     )  # fmt: skip
     more: list[Objective] = [features * FeatureDistillation(), uniform * Uniformity()]
+    return _strict(method, more, rotations, gpm, decide)
+
+
+def _strict(
+    method: Method, more: list[Objective], rotations: float, gpm: float, decide: str
+) -> Method:
+    """What both recipes have: turns of the first task, inputs of old tasks held, the readout."""
+    anchors: list[Objective | Rule] = [*method.anchors, *more]
     if rotations:
-        more.append(rotations * Rotations())
-    return replace(
-        method, anchors=[*method.anchors, *more], readout=build_readout(decide, method.frame)
-    )
+        anchors.append(rotations * Rotations())
+    if gpm:
+        anchors.append(GPM(gpm))
+    norms: Norms = "all" if gpm else "none"
+    readout = build_readout(decide, method.frame)
+    return replace(method, anchors=anchors, readout=readout, hold_norms=norms)

@@ -20,6 +20,7 @@ from holdfast.anchor.ghost import By, Running
 from holdfast.anchor.merged import Base, MergedNorms
 from holdfast.anchor.merging import Merge
 from holdfast.anchor.sparse import Growth
+from holdfast.learner.adapt import Norms
 from holdfast.readout.by_state import ByState, Criterion
 from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
@@ -124,6 +125,18 @@ def soma(
     Source: SoMA, CVPR 2025 (`holdfast.anchor.soma`); held is derived here
     """
     return MinorHeld(rank, first) if variant == "held" else MinorFactors(rank, first, rate)
+
+
+@part("held_norms")
+def held_norms(what: Norms = "statistics") -> Change:
+    """Norms stay as they are after the first task.
+
+    Args:
+        what: statistics, the running ones; all keeps scales and shifts too; none lets go.
+
+    Source: `holdfast.recipes.Method.hold_norms`; EFC holds the statistics
+    """
+    return lambda method: replace(method, hold_norms=what)
 
 
 @part("ghost_norm")

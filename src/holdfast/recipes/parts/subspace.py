@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from holdfast.anchor.clip import Clip
 from holdfast.anchor.coso import CoSO
 from holdfast.anchor.gate import Gate
 from holdfast.anchor.gpm import GPM
@@ -14,6 +15,7 @@ from holdfast.anchor.perpgrad import PerpGrad
 from holdfast.anchor.random_subspace import RandomSubspace
 from holdfast.anchor.rule import Rule
 from holdfast.anchor.subspace import HeadKind, Side
+from holdfast.core.errors import ConfigError
 from holdfast.loss.stablemax import StableMax
 from holdfast.recipes.adding import part
 from holdfast.recipes.method import Method
@@ -23,8 +25,20 @@ Change = Callable[[Method], Method]
 
 
 def within(rule: Rule) -> Change:
-    """The rule among the anchors, and norms that stay after the first task: else it holds little."""
-    return lambda method: replace(method, anchors=[*method.anchors, rule], hold_norms="all")
+    """The rule among the anchors, and norms that stay after the first task: else it holds little.
+
+    The change raises ConfigError for a method that has one of its kind.
+    """
+
+    def change(method: Method) -> Method:
+        kind = type(rule)
+        if any(type(other) is kind for other in method.rules):
+            raise ConfigError(
+                f"the method has {kind.__name__} already: set its own parameter, or switch that off first."
+            )
+        return replace(method, anchors=[*method.anchors, rule], hold_norms="all")
+
+    return change
 
 
 @part("gpm")
@@ -131,6 +145,18 @@ def perpgrad() -> Rule:
     Source: Prieto et al., ICLR 2025 (`holdfast.anchor.perpgrad.PerpGrad`)
     """
     return PerpGrad()
+
+
+@part("clip")
+def clip(length: float = 1.0) -> Rule:
+    """No step sees a gradient longer than a length.
+
+    Args:
+        length: of all weights together.
+
+    Source: Pascanu et al., ICML 2013 (`holdfast.anchor.clip.Clip`)
+    """
+    return Clip(length)
 
 
 @part("random_subspace")
