@@ -152,7 +152,7 @@ def test_a_task_without_rows_of_a_class_is_refused(identity, tiny_stream):
 def test_rehearsed_heads_keep_old_classes(digits_stream):
     final = {}
     for weight in (0.0, 10.0):
-        method = make("lwf_strict", rehearse=weight, decide="head")
+        method = make("lwf_strict", rehearse=weight, rotations=0.0, gpm=0.0, decide="head")
         wider = SMALL | {"network": Network(width=8)}
         work = Run(method, digits_stream, Setup(Training(epochs=8, batch=32, lr=0.02), **wider))
         list(work.events())

@@ -144,7 +144,7 @@ def test_a_rule_that_edits_weights_is_refused_beside_them():
         core.learn(small_stream()[0])
 
 
-@pytest.mark.parametrize("recipe", ["online_ewc", "l2", "si", "lwf_strict"])
+@pytest.mark.parametrize("recipe", ["online_ewc", "l2", "si", "lwf_strict:gpm=0"])
 def test_a_run_goes_through_a_file_in_the_middle(recipe):
     stream = small_stream()
     core, twin = (Continual(make(recipe), (1, 8, 8), SETUP, CLASSES) for _ in range(2))

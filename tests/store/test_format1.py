@@ -62,15 +62,16 @@ def test_an_update_that_was_stopped_goes_on(tmp_path):
     assert core.scores(inputs()).isfinite().all()
 
 
-FORMER = {"fnc2_strict": ("--decide", "gaussian")}  # its default at that time
-
-
-def test_a_run_that_was_stopped_says_which_default_is_another_now(tmp_path, capsys):
+def test_a_run_that_was_stopped_has_the_defaults_of_its_time(tmp_path, capsys):
+    """Unless others are asked for, which are refused."""
     out = tmp_path / "run"
     shutil.copytree(FILES / "run-fnc2_strict", out)
     stored = json.loads((FILES / "run-fnc2_strict.json").read_text())
-    assert main([*stored["flags"], "--out", str(out), "--resume"]) == 2
+    words = [*stored["flags"], "--out", str(out), "--resume"]
+    assert main([*words, "--decide", "gaussian:stages"]) == 2
     assert "gaussian:stages" in capsys.readouterr().err
+    assert main(words) == 0
+    assert "gaussian" in json.loads((out / "result.json").read_text())["readouts"]
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -78,7 +79,7 @@ def test_a_run_that_was_stopped_goes_on(name, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(FILES / f"run-{name}", out)
     stored = json.loads((FILES / f"run-{name}.json").read_text())
-    flags = [*stored["flags"], *FORMER.get(name, ()), "--out", str(out), "--resume"]
+    flags = [*stored["flags"], "--out", str(out), "--resume"]
     assert main(flags) == 0, capsys.readouterr().err
     result = json.loads((out / "result.json").read_text())
     assert result["status"] == "complete"

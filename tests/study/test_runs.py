@@ -158,9 +158,10 @@ def test_a_gradient_of_nothing_cannot_be_matched(tmp_path):
 
 
 def test_an_arm_with_sam_learns_otherwise_and_logs_how_sharp_it_was(tmp_path):
+    plain = {"decide": "prototype", "gpm": "0"}
     arms = [
-        Arm("plain", "fnc2_strict", {"decide": "prototype"}),
-        Arm("sam", "fnc2_strict", {"decide": "prototype", "add": "sam:rho=30"}),
+        Arm("plain", "fnc2_strict", plain),
+        Arm("sam", "fnc2_strict", plain | {"add": "sam:rho=30"}),
     ]
     study = Study("flat", "?", arms, "plain", [pair("sam", "plain")], ("learned",))
     data = json.loads(as_json(carry_out(study, TOY, tmp_path / "s")))

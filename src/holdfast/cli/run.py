@@ -29,15 +29,16 @@ from holdfast.core.text import json_text
 from holdfast.learner.synced import where
 from holdfast.log.sink import ready
 from holdfast.recipes.catalogue import RECIPES, resolve
+from holdfast.recipes.former import EDITION, as_made
 from holdfast.recipes.presets import Preset
 from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh, stopped
-from holdfast.stream import (
-    PixelStore,
-)
+from holdfast.store.checkpoint import Checkpoint
+from holdfast.stream import PixelStore, Stream
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.devices import on_devices
 from holdfast.train.events import TaskDone
+from holdfast.train.identity import edition_of
 from holdfast.train.meeting import ranked, silence
 from holdfast.train.runner import Run
 from holdfast.train.setup import FIELDS
@@ -54,10 +55,7 @@ def run_command(arguments: list[str], console: Console) -> int:
             raise unknown("recipe", arguments[0], RECIPES)
         console.print("holdfast run RECIPE [flags], with RECIPE one of:\n")
         return list_parts("recipes", console)
-    text, words = arguments[0], arguments[1:]
-    preset = preset_of(words)
-    entry, parameters = resolve(text, preset)
-    flags = parse_run(entry.name, entry.value, parameters, preset, words)
+    recipe, preset, flags = _read(arguments)
     machine = Machine(**{n: v for n, v in flags.overrides.items() if FIELDS.get(n) == "machine"})
     _agree(flags.run, machine)
     with ranked(machine) as ranks:
@@ -65,7 +63,16 @@ def run_command(arguments: list[str], console: Console) -> int:
             return on_devices(machine, run_rank, arguments, sorted(IMPORTED), signals=True)
         if ranks is not None and ranks.rank:
             silence()
-        return _carry_out(entry.name, flags, preset, console, arguments)
+        return _carry_out(recipe, flags, preset, console, arguments)
+
+
+def _read(arguments: Sequence[str], edition: int = EDITION) -> tuple[str, Preset, RunFlags]:
+    """The recipe's name, the preset, and the flags, whose defaults are those of an edition."""
+    text, words = arguments[0], arguments[1:]
+    preset = preset_of(words)
+    entry, parameters = resolve(text, preset)
+    parameters = as_made(entry.name, parameters, edition)
+    return entry.name, preset, parse_run(entry.name, entry.value, parameters, preset, words)
 
 
 def _agree(run: RunOptions, machine: Machine) -> None:
@@ -90,6 +97,17 @@ def _carry_out(
     beside = flags.run.out.parent if flags.run.out else Path("runs")
     data = open_data(flags.stream, PixelStore(beside / "pixels", flags.run.pixels))
     stream = cut(data, flags.stream, preset)
+    work = _prepared(recipe, flags, preset, stream)
+    if flags.run.resume and (edition := _edition(flags.run, work)) != EDITION:
+        flags = _read(arguments, edition)[2]
+        work = _prepared(recipe, flags, preset, stream)
+    if not flags.run.quiet:
+        tell_reading(data, console)
+    return perform(work, flags, preset, console, arguments)
+
+
+def _prepared(recipe: str, flags: RunFlags, preset: Preset, stream: Stream) -> Run:
+    """The run of a recipe before it learns."""
     blueprint = Blueprint.of(recipe, stream.shape, preset, flags.parameters, **flags.overrides)
     work = Run(blueprint.method(), stream, blueprint.setup)
     work.result.config = work.config | {
@@ -97,9 +115,13 @@ def _carry_out(
         "stream": asdict(flags.stream),
         "preset": preset.provenance,
     }
-    if not flags.run.quiet:
-        tell_reading(data, console)
-    return perform(work, flags, preset, console, arguments)
+    return work
+
+
+def _edition(run: RunOptions, work: Run) -> int:
+    """The edition of the defaults that the run to resume was begun with, or of now."""
+    state = Checkpoint(_path(run, work) / "checkpoint.safetensors").read()
+    return EDITION if state is None else edition_of(state["identity"])
 
 
 def perform(
@@ -165,12 +187,16 @@ def _answer(folder: RunFolder, run: RunOptions) -> int:
 
 def _folder(run: RunOptions, work: Run) -> RunFolder:
     """Where the results go: what was asked for, the stopped run of that name, or a fresh name."""
+    return RunFolder(_path(run, work), run.overwrite, run.resume)
+
+
+def _path(run: RunOptions, work: Run) -> Path:
+    """Of the folder."""
     if run.resume and run.overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite removes it: give one.")
     core = work.continual
     named = (core.method.name, work.stream.name, str(core.protocol))
-    path = run.out or (stopped(*named) if run.resume else fresh(*named))
-    return RunFolder(path, run.overwrite, run.resume)
+    return run.out or (stopped(*named) if run.resume else fresh(*named))
 
 
 def _diagnoser(work: Run, folder: RunFolder) -> Diagnoser:
