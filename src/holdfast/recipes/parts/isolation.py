@@ -128,7 +128,7 @@ def soma(
 
 
 @part("held_norms")
-def held_norms(what: Norms = "statistics") -> Change:
+def held_norms(what: Norms = "statistics") -> Callable[[Method], Method]:
     """Norms stay as they are after the first task.
 
     Args:
