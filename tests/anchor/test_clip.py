@@ -44,10 +44,11 @@ def test_training_that_runs_away_does_not_where_it_is_clipped():
     assert clipped.result.status == "complete"
 
 
-def test_efc_is_clipped_as_asked():
-    (rule,) = make("efc", clip=0.5).rules
+@pytest.mark.parametrize("recipe", ["efc", "adagauss", "gatf"])
+def test_recipes_are_clipped_as_asked(recipe):
+    (rule,) = make(recipe, clip=0.5).rules
     assert isinstance(rule, Clip) and rule.length == 0.5
-    assert not make("efc", clip=0.0).rules
+    assert not make(recipe, clip=0.0).rules
 
 
 @pytest.mark.parametrize("length", [0.0, -1.0, math.inf, math.nan])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.anchor import (
     Clip,
     CycleDistillation,
@@ -51,13 +53,14 @@ def efc(
     Source: Magistri et al., *Elastic feature consolidation for cold start exemplar-free incremental
         learning*, ICLR 2024
     """
-    anchors: list[Objective | Rule] = [FeatureFisher(strength, eta)]
+    anchors: list[Objective] = [FeatureFisher(strength, eta)]
     if rehearse:
         anchors.append(rehearse * PseudoRehearsal(new=True))
-    if clip:
-        anchors.append(Clip(clip))
     return Method(
-        CrossEntropy("new"), anchors, readout=build_readout(decide), hold_norms=hold_norms
+        CrossEntropy("new"),
+        _clipped(anchors, clip),
+        readout=build_readout(decide),
+        hold_norms=hold_norms,
     )
 
 
@@ -67,6 +70,7 @@ def adagauss(
     anti: float = 1.0,
     beta: float = 1.0,
     rotations: float = 1.0,
+    clip: float = 1.0,
     kind: MapKind = "mlp",
     times: int = 4,
     decide: str = CORRELATIONS,
@@ -77,13 +81,14 @@ def adagauss(
     batch of fewer rows than features asks a random block of them; the distillation is in units of the past
     features' spread; classes follow by the readout's drift map, not by draws through a trained MLP; turned
     images have a head of their own beside the classes' cross-entropy; hidden units are 4 times the
-    features, not 32 times; no clipping of gradients.
+    features, not 32 times; the map's gradient is not clipped.
 
     Args:
         distill: weight of the distillation.
         anti: weight of the anti-collapse.
         beta: deviation up to which the anti-collapse asks, in the features' own units.
         rotations: weight of the turned images as classes of the first task.
+        clip: the longest gradient of the network; 0 for none.
         kind: of the map: linear or mlp.
         times: its hidden units, as a multiple of the features.
         decide: the readout, as for --readout.
@@ -91,7 +96,7 @@ def adagauss(
     Source: Rypesc, Cygert, Trzcinski, Twardowski, *Task-recency bias strikes back: adapting covariances in
         exemplar-free class incremental learning*, NeurIPS 2024
     """
-    anchors = [distill * ProjectedDistillation(kind, times)]
+    anchors = _clipped([distill * ProjectedDistillation(kind, times)], clip)
     return Method(_first(anti, beta, rotations), anchors, readout=build_readout(decide))
 
 
@@ -103,6 +108,7 @@ def gatf(
     anti: float = 1.0,
     beta: float = 1.0,
     rotations: float = 1.0,
+    clip: float = 1.0,
     kind: MapKind = "mlp",
     times: int = 4,
     decide: str = CORRELATIONS,
@@ -120,13 +126,14 @@ def gatf(
         anti: weight of the anti-collapse.
         beta: deviation up to which the anti-collapse asks, in the features' own units.
         rotations: weight of the turned images as classes of the first task.
+        clip: the longest gradient of the network; 0 for none.
         kind: of the maps: linear or mlp.
         times: their hidden units, as a multiple of the features.
         decide: the readout, as for --readout.
 
     Source: GATF, ECCV 2026
     """
-    anchors = [distill * CycleDistillation(cycle, pairs, kind, times)]
+    anchors = _clipped([distill * CycleDistillation(cycle, pairs, kind, times)], clip)
     return Method(_first(anti, beta, rotations), anchors, readout=build_readout(decide))
 
 
@@ -155,3 +162,8 @@ def _first(anti: float, beta: float, rotations: float) -> Objective:
     """The new classes, with what keeps the features from collapsing."""
     loss: Objective = CrossEntropy("new") + anti * AntiCollapse(beta)
     return loss + rotations * Rotations() if rotations else loss
+
+
+def _clipped(anchors: Sequence[Objective], clip: float) -> list[Objective | Rule]:
+    """The anchors, and the longest gradient if there is one."""
+    return [*anchors, Clip(clip)] if clip else [*anchors]

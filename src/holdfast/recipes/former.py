@@ -15,6 +15,8 @@ FORMER: dict[int, dict[str, dict[str, Any]]] = {
         "lwf_strict": {"rotations": 0.0, "gpm": 0.0},
         "fnc2_strict": {"gpm": 0.0},
         "efc": {"clip": 0.0},
+        "adagauss": {"clip": 0.0},
+        "gatf": {"clip": 0.0},
     },
 }
 
