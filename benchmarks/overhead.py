@@ -31,7 +31,7 @@ RECIPES = {  # by their names here, and the target
     "finetune": "finetune",
     "lwf": "lwf",
     "fnc2": "fnc2",
-    "fnc2_strict": "fnc2_strict",
+    "fnc2_strict": "fnc2_strict:gpm=0:rotations=0",
     "online_ewc": "online_ewc",
     "proximal": "online_ewc:step=proximal",
     "derpp": "derpp",
