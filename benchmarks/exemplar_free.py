@@ -27,8 +27,11 @@ BOTH = ALPHA | {"also": [STAGES]}
 GROUPS = {
     "second": (["fnc2_strict", "lwf_strict"], BOTH),
     "first": (["fnc2_strict"], ALPHA | FIRST),
-    "means": (["adagauss", "gatf", "fetril"], {"also": [f"head,gaussian,{AS_PUBLISHED}"]}),
-    "heads": (["dpcr", "efc"], {"also": ["gaussian,ridge:unit=yes,pseudo-head"]}),
+    "means": (
+        ["adagauss", "gatf", "fetril"],
+        {"also": [f"head,gaussian,gaussian:stages,{AS_PUBLISHED}"]},
+    ),
+    "heads": (["dpcr", "efc"], {"also": ["gaussian,gaussian:stages,ridge:unit=yes,pseudo-head"]}),
     "no_gpm": (["fnc2_strict"], BOTH | {"fnc2_strict.gpm": ["0"]}),
     "no_turns": (["fnc2_strict"], BOTH | {"fnc2_strict.rotations": ["0"]}),
 }
