@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from holdfast import Continual, Setup
 from holdfast.cli import main
+from holdfast.recipes import make
+from holdfast.recipes.former import EDITION
 from holdfast.store.model import ModelFolder
 
 FILES = Path(__file__).parents[1] / "data" / "format1"
@@ -87,6 +90,17 @@ def test_a_run_that_was_stopped_goes_on(name, tmp_path, capsys):
     if name in UNCHANGED:
         assert result["class_il"]["matrix"] == stored["class_il"]
         assert result["task_il"]["matrix"] == stored["task_il"]
+
+
+@pytest.mark.parametrize("edition", [None, 1, 2, 3])
+def test_a_run_keeps_its_edition_through_every_stop(edition):
+    cores = [
+        Continual(make("lwf:weight=0.5"), (1, 8, 8), Setup.of("lwf", "quick")) for _ in range(2)
+    ]
+    state = cores[0].state()
+    assert state.pop("edition") == EDITION
+    cores[1].restore(state if edition is None else state | {"edition": edition})
+    assert cores[1].state()["edition"] == (edition or state["identity"]["format"])
 
 
 def test_a_run_with_other_settings_is_still_refused(tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from holdfast.core.errors import ConfigError
 from holdfast.memory import Holdings
+from holdfast.recipes.former import EDITION
 from holdfast.train.progress import Progress, classes_with, fingerprint
 from holdfast.train.result import TaskNote
 
@@ -37,6 +38,16 @@ def test_it_goes_through_json_in_the_layout_of_the_first_format(tiny_stream):
     assert data["place"] == {"task": 1, "epochs": 1}
     del data["begun"]  # which the first format did not have
     assert Progress.from_dict(data) == replace(value, begun="")
+
+
+@pytest.mark.parametrize("identity, edition", [({"format": 2}, 2), ({}, 1)])
+def test_the_edition_of_its_beginning_stays(identity, edition, tiny_stream):
+    data = Progress().to_dict() | {"identity": identity}
+    assert data.pop("edition") == Progress.from_dict(data | {"edition": EDITION}).edition == EDITION
+    begun = Progress.from_dict(data)
+    inside = begun.begin(tiny_stream[0]).after_epoch(0, 1.0)
+    for value in (begun, inside, inside.after(tiny_stream[0], NOTE, 48)):
+        assert value.to_dict()["edition"] == edition
 
 
 @pytest.mark.parametrize("index", [1, 2])

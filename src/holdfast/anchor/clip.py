@@ -39,5 +39,5 @@ class Clip(Rule):
         norms = torch.stack([g.detach().norm() for g in gradient.values()])
         norm = norms.norm()
         step.record("gradient", norm)
-        scale = (self.length / norm.clamp_min(self.length)).clamp_max(1.0)
+        scale = self.length / norm.clamp_min(self.length)
         return {name: g * scale for name, g in gradient.items()}

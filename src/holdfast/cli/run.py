@@ -34,12 +34,13 @@ from holdfast.recipes.presets import Preset
 from holdfast.report import Watch, progress_mode, summary
 from holdfast.store import RunFolder, fresh, stopped
 from holdfast.store.checkpoint import Checkpoint
+from holdfast.store.folder import CHECKPOINT
 from holdfast.stream import PixelStore, Stream
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.devices import on_devices
 from holdfast.train.events import TaskDone
-from holdfast.train.identity import edition_of
 from holdfast.train.meeting import ranked, silence
+from holdfast.train.progress import Progress
 from holdfast.train.runner import Run
 from holdfast.train.setup import FIELDS
 from holdfast.train.state import State
@@ -120,8 +121,8 @@ def _prepared(recipe: str, flags: RunFlags, preset: Preset, stream: Stream) -> R
 
 def _edition(run: RunOptions, work: Run) -> int:
     """The edition of the defaults that the run to resume was begun with, or of now."""
-    state = Checkpoint(_path(run, work) / "checkpoint.safetensors").read()
-    return EDITION if state is None else edition_of(state["identity"])
+    state = Checkpoint(_path(run, work) / CHECKPOINT).read()
+    return EDITION if state is None else Progress.from_dict(state).edition
 
 
 def perform(

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from holdfast.anchor import FeatureDistillation, LogitDistillation, PseudoRehearsal
 from holdfast.anchor.gpm import GPM
-from holdfast.anchor.rule import Rule
-from holdfast.learner.adapt import Norms
 from holdfast.loss import CrossEntropy, Rotations, Uniformity
 from holdfast.loss.term import Objective
 from holdfast.readout import build_readout
 from holdfast.recipes.catalogue import register
 from holdfast.recipes.contrastive import fnc2
+from holdfast.recipes.holding import within
 from holdfast.recipes.method import Method
 from holdfast.recipes.search import Contrast, Focus, Softness, Weight
 from holdfast.statistics.prototype_bank import Prototypes
@@ -109,11 +108,7 @@ def _strict(
     method: Method, more: list[Objective], rotations: float, gpm: float, decide: str
 ) -> Method:
     """What both recipes have: turns of the first task, inputs of old tasks held, the readout."""
-    anchors: list[Objective | Rule] = [*method.anchors, *more]
-    if rotations:
-        anchors.append(rotations * Rotations())
-    if gpm:
-        anchors.append(GPM(gpm))
-    norms: Norms = "all" if gpm else "none"
+    turns = [rotations * Rotations()] if rotations else []
     readout = build_readout(decide, method.frame)
-    return replace(method, anchors=anchors, readout=readout, hold_norms=norms)
+    method = replace(method, anchors=[*method.anchors, *more, *turns], readout=readout)
+    return within(method, GPM(gpm)) if gpm else method

@@ -17,6 +17,7 @@ from holdfast.anchor.subspace import HeadKind, Side
 from holdfast.loss import CrossEntropy
 from holdfast.readout import build_readout
 from holdfast.recipes.catalogue import register
+from holdfast.recipes.holding import within
 from holdfast.recipes.method import Method
 
 Competing = Literal["new", "seen"]
@@ -121,4 +122,4 @@ def owm(
 
 def _method(rule: Rule, classes: Competing, decide: str) -> Method:
     """Cross-entropy within a subspace, with norms that stay."""
-    return Method(CrossEntropy(classes), [rule], readout=build_readout(decide), hold_norms="all")
+    return within(Method(CrossEntropy(classes), readout=build_readout(decide)), rule)

@@ -17,6 +17,8 @@ from holdfast.train.events import Epoch, Event
 from holdfast.train.result import Result
 from holdfast.train.state import State
 
+CHECKPOINT = "checkpoint.safetensors"  # of a run that was stopped, in its folder
+
 
 def make_folder(path: Path, exist_ok: bool) -> None:
     """Make a folder for results, with those above it (ConfigError if that cannot be)."""
@@ -50,7 +52,7 @@ class RunFolder:
         self, path: Path, overwrite: bool = False, resume: bool = False, pictures: bool = True
     ):
         self.pictures = pictures
-        self.path, self.checkpoint = path, Checkpoint(path / "checkpoint.safetensors")
+        self.path, self.checkpoint = path, Checkpoint(path / CHECKPOINT)
         self.state: State | None = None
         self.complete = False
         if path.exists() and not resume:
@@ -118,7 +120,7 @@ class RunFolder:
 
 def _is_run(path: Path) -> bool:
     """Whether a run left this folder."""
-    left = ("result.json", "log.jsonl", "checkpoint.safetensors")
+    left = ("result.json", "log.jsonl", CHECKPOINT)
     return path.is_dir() and any((path / name).exists() for name in left)
 
 
@@ -151,7 +153,7 @@ def stopped(recipe: str, stream: str, protocol: str, root: Path = Path("runs")) 
     """
     names = _names(recipe, stream, protocol, root)
     taken = list(itertools.takewhile(Path.exists, names))
-    resumable = [path for path in taken if (path / "checkpoint.safetensors").exists()]
+    resumable = [path for path in taken if (path / CHECKPOINT).exists()]
     if not resumable:
         first = next(_names(recipe, stream, protocol, root))
         raise ConfigError(

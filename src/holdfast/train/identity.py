@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
-from holdfast.recipes.former import EDITION
 from holdfast.recipes.method import Method
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ def identify(core: Continual) -> Identity:
     setup, plain = core.setup, core.setup.to_dict()
     return {
         "format": FORMAT,
-        "edition": EDITION,
         "method": described(core.method),
         "protocol": str(core.protocol),
         "readouts": list(core.readouts),
@@ -45,18 +43,6 @@ def identify(core: Continual) -> Identity:
         "shape": list(core.learner.shape),
         "seed": setup.seed,
     }
-
-
-def edition_of(identity: Mapping[str, Any]) -> int:
-    """The edition of the recipes' defaults at the time of a state (`holdfast.recipes.former`).
-
-    Args:
-        identity: that the state was taken with; those of edition 1 and 2 do not name it.
-
-    >>> edition_of({"edition": 3}), edition_of({"format": 2}), edition_of({})
-    (3, 2, 1)
-    """
-    return int(identity.get("edition", identity.get("format", 1)))
 
 
 def described(method: Method) -> Identity:
@@ -137,9 +123,7 @@ def refuse_other(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     holdfast.core.errors.ConfigError: this run was begun with training.lr 0.5, not 0.1: resume it with ...
     """
     now, then = dict(_leaves(here)), dict(_leaves(there))
-    names = (now.keys() | then.keys()) - {
-        "edition"
-    }  # of defaults: what follows from it is compared
+    names = now.keys() | then.keys()
     if now.get("format") != then.get("format"):
         names = {n for n in now.keys() & then.keys() if not n.endswith((".label", "format"))}
     differing = [name for name in names if not _alike(name, then.get(name), now.get(name))]

@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.core.errors import ConfigError
 from holdfast.memory.meter import Holdings
+from holdfast.recipes.former import EDITION
 from holdfast.stream.labels import Label
 from holdfast.stream.task import Task
 from holdfast.train.result import TaskNote
@@ -31,6 +32,8 @@ class Progress:
         begun: what the task that is being learned is recognised by; empty for none.
         taken: tasks at the start that another network learned, whose stream this one took over
             (`holdfast.train.succession`).
+        edition: of the recipes' defaults that learning began with (`holdfast.recipes.former`); states
+            of the editions 1 and 2 do not name it.
     """
 
     task: int = 0
@@ -42,6 +45,7 @@ class Progress:
     seconds: float = 0.0
     begun: str = ""
     taken: int = 0
+    edition: int = EDITION
 
     @property
     def untaught(self) -> bool:
@@ -79,6 +83,7 @@ class Progress:
             arrived=self.arrived + (rows if task.labels else 0),
             notes=(*self.notes, note),
             taken=self.taken,
+            edition=self.edition,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,12 +98,13 @@ class Progress:
             },
             "seconds": self.seconds,
             "begun": self.begun,
+            "edition": self.edition,
             "notes": [asdict(note) for note in self.notes],
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Progress:
-        """From `to_dict`."""
+        """From `to_dict`, or from the state that it is a part of."""
         place, classes = data["place"], data["classes"]
         notes = [note | {"holdings": Holdings(**note["holdings"])} for note in data["notes"]]
         return cls(
@@ -111,6 +117,7 @@ class Progress:
             seconds=data["seconds"],
             begun=data.get("begun", ""),
             taken=place.get("taken", 0),
+            edition=data.get("edition") or data["identity"].get("format", 1),
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from holdfast.anchor.clip import Clip
 from holdfast.anchor.coso import CoSO
@@ -15,30 +14,13 @@ from holdfast.anchor.perpgrad import PerpGrad
 from holdfast.anchor.random_subspace import RandomSubspace
 from holdfast.anchor.rule import Rule
 from holdfast.anchor.subspace import HeadKind, Side
-from holdfast.core.errors import ConfigError
 from holdfast.loss.stablemax import StableMax
 from holdfast.recipes.adding import part
+from holdfast.recipes.holding import within
 from holdfast.recipes.method import Method
 from holdfast.recipes.swap import in_place_of_cross_entropy
 
 Change = Callable[[Method], Method]
-
-
-def within(rule: Rule) -> Change:
-    """The rule among the anchors, and norms that stay after the first task: else it holds little.
-
-    The change raises ConfigError for a method that has one of its kind.
-    """
-
-    def change(method: Method) -> Method:
-        kind = type(rule)
-        if any(type(other) is kind for other in method.rules):
-            raise ConfigError(
-                f"the method has {kind.__name__} already: set its own parameter, or switch that off first."
-            )
-        return replace(method, anchors=[*method.anchors, rule], hold_norms="all")
-
-    return change
 
 
 @part("gpm")
@@ -60,7 +42,8 @@ def gpm_part(
 
     Source: Saha, Garg, Roy, ICLR 2021 (`holdfast.anchor.gpm.GPM`)
     """
-    return within(GPM(eps, growth, inputs, strict_count, head))
+    rule = GPM(eps, growth, inputs, strict_count, head)
+    return lambda method: within(method, rule)
 
 
 @part("coso")
@@ -86,7 +69,8 @@ def coso_part(
 
     Source: Cheng et al., NeurIPS 2025 (`holdfast.anchor.coso.CoSO`)
     """
-    return within(CoSO(side, r1, r2, every, eps, strict_count, head))
+    rule = CoSO(side, r1, r2, every, eps, strict_count, head)
+    return lambda method: within(method, rule)
 
 
 @part("owm")
@@ -108,7 +92,8 @@ def owm_part(
 
     Source: Zeng et al., Nature Machine Intelligence 2019 (`holdfast.anchor.owm.OWM`)
     """
-    return within(OWM(alpha, during, fall, rows, head))
+    rule = OWM(alpha, during, fall, rows, head)
+    return lambda method: within(method, rule)
 
 
 @part("orthogonal")
