@@ -1,6 +1,7 @@
 """Setup: every word reaches its group, and a wrong one is one sentence."""
 
 import json
+import logging.handlers
 import subprocess
 import sys
 from dataclasses import fields
@@ -184,3 +185,14 @@ def test_as_plain_data_two_setups_differ_in_any_setting():
     for name, value in OTHER.items():
         assert Setup.of("lwf", "quick", **{name: value}).to_dict() != usual.to_dict(), name
     assert Setup(readout=Head(), augment=Augment()).to_dict()["readout"] == "head"
+
+
+def test_mixed_precision_prints_no_word_of_its_own():
+    seen = logging.handlers.BufferingHandler(100)
+    logger = logging.getLogger("lightning_fabric")
+    logger.addHandler(seen)
+    try:
+        Machine("cpu", "bf16-mixed").fabric()
+    finally:
+        logger.removeHandler(seen)
+    assert not seen.buffer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -202,6 +203,7 @@ class Machine:
         try:
             here = torch_place()
             one = 1 if here is None else [here]
+            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it repeats the precision
             return Fabric(accelerator=self.device, devices=one, precision=self.precision)
         except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
             reason = str(error).splitlines()[0].rstrip(".")
