@@ -187,3 +187,23 @@ def cosine_distances(x):
         for i in range(len(x))
         for j in range(i + 1, len(x))
     ]
+
+
+def grid(x, features):
+    """Means over cells, one by one: cell i of g over H places is floor(iH/g) to ceil((i+1)H/g)."""
+    channels, *sides = x.shape[1:]
+    wanted = max(1, round(math.sqrt(features / channels)))
+    cells = [
+        [(i * h // g, -((-(i + 1) * h) // g)) for i in range(g)]
+        for h, g in ((h, min(wanted, h)) for h in sides)
+    ]
+    rows = []
+    for image in x:
+        row = []
+        for channel in image:
+            for top, bottom in cells[0]:
+                for left, right in cells[1]:
+                    values = [float(v) for line in channel[top:bottom] for v in line[left:right]]
+                    row.append(sum(values) / len(values))
+        rows.append(row)
+    return np.array(rows, np.float32)

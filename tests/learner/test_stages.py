@@ -9,9 +9,10 @@ from holdfast.core.output import outputs
 from holdfast.core.rows import Rows
 from holdfast.learner import Learner
 from holdfast.learner.backbone import make_backbone
-from holdfast.learner.stages import pooled, showing_stages, stages_of
+from holdfast.learner.stages import gridded, pooled, showing_stages, side, stages_of
 from holdfast.learner.wrapped import Wrapped
 from holdfast.testing import check_backbone
+from reference_representation import grid
 
 WIDTHS = {"convnet": (4, 8, 16), "resnet18": (4, 8, 16, 32), "mlp": (4, 4)}
 SHAPES = {"convnet": (1, 8, 8), "resnet18": (3, 16, 16), "mlp": (12,)}
@@ -37,7 +38,7 @@ class Blocks(nn.Module):
 def test_each_stage_is_pooled_and_the_last_one_is_the_features(name):
     network = make_backbone(name, SHAPES[name], 4).eval()
     x = torch.rand(6, *SHAPES[name])
-    features, stages = stages_of(network, x)
+    features, stages, _ = stages_of(network, x)
     assert tuple(stage.shape[1] for stage in stages) == WIDTHS[name]
     assert torch.equal(stages[-1], features)
     assert torch.equal(features, network(x))
@@ -46,7 +47,7 @@ def test_each_stage_is_pooled_and_the_last_one_is_the_features(name):
 def test_a_stage_is_the_mean_over_places_of_its_block():
     network = make_backbone("convnet", (1, 8, 8), 4).eval()
     x = torch.rand(3, 1, 8, 8)
-    _, stages = stages_of(network, x)
+    _, stages, _ = stages_of(network, x)
     after = network.layers[:6](x).detach()
     twin = [[[float(v) for v in c.flatten()] for c in row] for row in after]
     for row, stage in zip(twin, stages[1].tolist()):
@@ -55,12 +56,28 @@ def test_a_stage_is_the_mean_over_places_of_its_block():
     torch.testing.assert_close(pooled(tokens)[1, 2], tokens[1, :, 2].sum() / 5)
 
 
+@pytest.mark.parametrize(("height", "width", "features"), [(8, 8, 12), (7, 5, 27), (2, 9, 27)])
+def test_a_grid_is_the_mean_of_each_cell(height, width, features):
+    x = torch.rand(2, 3, height, width)
+    torch.testing.assert_close(gridded(x, features), torch.from_numpy(grid(x, features)))
+
+
+def test_the_earlier_a_stage_the_finer_its_grid():
+    network = make_backbone("resnet18", (3, 16, 16), 4).eval()
+    _, stages, pyramid = stages_of(network, torch.rand(2, 3, 16, 16))
+    assert [grid.shape[1] for grid in pyramid] == [9 * 4, 4 * 8, 16, 32]
+    assert all(torch.equal(*both) for both in zip(stages[2:], pyramid[2:]))
+    assert [side(c, 1280) for c in (16, 80, 320, 1280, 4000)] == [9, 4, 2, 1, 1]
+    tokens = torch.rand(2, 5, 3)  # no map: the mean over all
+    torch.testing.assert_close(gridded(tokens, 3), pooled(tokens))
+
+
 def test_a_network_from_outside_names_its_stages():
     check_backbone(lambda shape: Blocks())
     torch.manual_seed(0)  # of a block with channels below 0
     network = Wrapped(Blocks(), (1, 8, 8), "Blocks")
     x = torch.rand(4, 1, 8, 8)
-    _, (first, second) = stages_of(network, x)
+    _, (first, second), _ = stages_of(network, x)
     torch.testing.assert_close(first, network.network.blocks[0](x).mean((2, 3)))
     assert second.shape == (4, 5)
     assert float(first.detach().min()) < 0  # as the block left it, before the next one's ReLU

@@ -1,4 +1,4 @@
-"""Readouts of all stages of the backbone beside each other: ``gaussian:stages``."""
+"""Readouts of all stages of the backbone beside each other: ``gaussian:stages``, ``gaussian:pyramid``."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from holdfast import Continual
 from holdfast.core.output import Output, outputs
 from holdfast.core.rows import Rows
-from holdfast.learner.stages import showing_stages
+from holdfast.learner.stages import gridded, showing_stages
 from holdfast.readout import FitContext, build_readout
 from holdfast.recipes import make
 from holdfast.serve.export import Scores
@@ -16,6 +16,8 @@ from holdfast.train.setup import Setup
 
 WIDTH = 4
 STAGES = WIDTH * (1 + 2 + 4)  # of the convnet
+PYRAMID = WIDTH * (4 * 1 + 2 + 4)  # its first stage is seen in 2 x 2 places
+POOLS = {"stages": lambda out: out.mean((2, 3)), "pyramid": lambda out: gridded(out, 4 * WIDTH)}
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +36,26 @@ def learned(stream, tasks=2, recipe="lwf_strict", decide="gaussian:stages", **mo
 
 def test_the_stages_are_read_beside_each_other():
     parts = [torch.randn(5, n) for n in (2, 3)]
-    out = Output(parts[1], parts[1], parts[1], stages=tuple(parts))
-    assert_close(build_readout("gaussian:stages").select(out), torch.cat(parts, 1))
-    assert_close(build_readout("gaussian:stages").select(out._replace(stages=None)), parts[1])
-    assert build_readout("gaussian:stages").needs_stages
+    grids = [torch.randn(5, n) for n in (8, 3)]
+    out = Output(parts[1], parts[1], parts[1], None, tuple(parts), tuple(grids))
+    bare = out._replace(stages=None, pyramid=None)
+    for text, pieces in (("gaussian:stages", parts), ("gaussian:pyramid", grids)):
+        assert_close(build_readout(text).select(out), torch.cat(pieces, 1))
+        assert_close(build_readout(text).select(bare), parts[1])
+        assert build_readout(text).needs_stages
+    assert_close(out.rows(torch.tensor([3, 1])).pyramid[0], grids[0][[3, 1]])
     assert not build_readout("gaussian").needs_stages
     for text in ("klda-ensemble:stages", "mixture:of=mean+gaussian"):
         assert build_readout(text).needs_stages == text.startswith("klda")
 
 
-@pytest.mark.parametrize("recipe", ["lwf_strict", "fnc2_strict"])
-def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe):
+@pytest.mark.parametrize(
+    ("recipe", "space"),
+    [("lwf_strict", "stages"), ("fnc2_strict", "stages"), ("fnc2_strict", "pyramid")],
+)
+def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe, space):
     """Against a readout that is fitted, task by task, to what hooks on the layers saw."""
-    core = learned(digits, 1, recipe)
+    core = learned(digits, 1, recipe, f"gaussian:{space}")
     twin = build_readout("gaussian")
     networks = [core.learner.freeze()]
     core.learn(digits[1])
@@ -55,7 +64,7 @@ def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe
     def seen(network, rows):
         pooled = []
         hooks = [
-            m.register_forward_hook(lambda _, __, out: pooled.append(out.mean((2, 3))))
+            m.register_forward_hook(lambda _, __, out: pooled.append(POOLS[space](out)))
             for m in network.backbone.stage_modules()
         ]
         network.staged = False
@@ -73,9 +82,9 @@ def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe
         twin.fit(context)
     x = digits[1].test
     expected = twin.scores(seen(networks[1], x))
-    assert_close(core.scores(x.x, "gaussian:stages"), expected, rtol=1e-3, atol=1e-3)
-    stored = core.readouts["gaussian:stages"].statistics.mean
-    assert stored.shape == (4, STAGES)
+    assert_close(core.scores(x.x, f"gaussian:{space}"), expected, rtol=1e-3, atol=1e-3)
+    stored = core.readouts[f"gaussian:{space}"].statistics.mean
+    assert stored.shape == (4, {"stages": STAGES, "pyramid": PYRAMID}[space])
     assert core.readouts["gaussian"].statistics.mean.shape == (4, 4 * WIDTH)
 
 
@@ -116,11 +125,12 @@ def test_a_frozen_backbone_and_vectors_are_read_too(digits):
     assert torch.equal(*both)
 
 
-def test_an_export_reads_them(digits):
-    core = learned(digits, 2)
+@pytest.mark.parametrize(("space", "width"), [("stages", STAGES), ("pyramid", PYRAMID)])
+def test_an_export_reads_them(digits, space, width):
+    core = learned(digits, 2, decide=f"gaussian:{space}")
     network = Scores(core)
     x = digits[1].test.x.float() / 255
-    assert network.width == STAGES
+    assert network.width == width
     assert_close(network(x), core.scores(digits[1].test.x), rtol=1e-3, atol=1e-3)
 
 

@@ -24,6 +24,7 @@ class Output(NamedTuple):
         hidden: (N, f) of the projector's hidden layer, where the learner has one.
         stages: (N, f_l) of each block of the backbone, pooled over places, first to last; only where
             they were asked for (`holdfast.learner.stages`).
+        pyramid: the same blocks, each pooled over the cells of a grid (`holdfast.learner.stages.side`).
     """
 
     features: Float[Tensor, "n f"]
@@ -31,6 +32,7 @@ class Output(NamedTuple):
     logits: Float[Tensor, "n k"]
     hidden: Float[Tensor, "n h"] | None = None
     stages: tuple[Float[Tensor, "n _"], ...] | None = None
+    pyramid: tuple[Float[Tensor, "n _"], ...] | None = None
 
     def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
         """The chosen rows of all columns."""
@@ -43,8 +45,11 @@ class Output(NamedTuple):
             change: of one column.
         """
         hidden = None if self.hidden is None else change(self.hidden)
-        stages = None if self.stages is None else tuple(change(stage) for stage in self.stages)
-        return Output(*(change(column) for column in self[:3]), hidden=hidden, stages=stages)
+        stages, pyramid = (
+            None if pieces is None else tuple(map(change, pieces))
+            for pieces in (self.stages, self.pyramid)
+        )
+        return Output(*map(change, self[:3]), hidden=hidden, stages=stages, pyramid=pyramid)
 
 
 @torch.no_grad()

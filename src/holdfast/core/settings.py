@@ -203,7 +203,8 @@ class Machine:
         try:
             here = torch_place()
             one = 1 if here is None else [here]
-            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it repeats the precision
+            # else it repeats the precision, whatever is to be printed
+            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
             return Fabric(accelerator=self.device, devices=one, precision=self.precision)
         except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
             reason = str(error).splitlines()[0].rstrip(".")

@@ -135,25 +135,23 @@ class Learner(Holding):
         (N, f) where inputs are images are what a frozen backbone gave before.
         """
         kind = self.head.weight.dtype
-        features, stages = self._seen(x)
+        features, *stages = self._seen(x)
         rows = features.to(kind)
         hidden = self.projector[:-1](rows) if len(self.projector) else None
         projected = rows if hidden is None else self.projector[-1](hidden)
         wide = torch.promote_types(projected.dtype, torch.float32)
         embedding = functional.normalize(projected.to(wide), dim=1)
-        return Output(features, embedding, self.head(rows), hidden, stages)
+        return Output(features, embedding, self.head(rows), hidden, *stages)
 
-    def _seen(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
-        """Features of inputs, with the stages if they are to be shown."""
+    def _seen(self, x: Tensor) -> tuple[Any, ...]:
+        """Features of inputs, with the stages and their pyramid if they are to be shown."""
         if self.embedded(x):
-            return x, None
+            return (x,)
         prepared = self._prepared(x)
-        return (
-            stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared), None)
-        )
+        return stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared),)
 
     def show_stages(self, show: bool = True) -> None:
-        """Let outputs have `Output.stages`, or no longer; nothing else of them changes.
+        """Let outputs have `Output.stages` and `Output.pyramid`, or no longer; nothing else changes.
 
         Args:
             show: whether they shall.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from holdfast.core.errors import ConfigError
 from holdfast.learner.network import Backbone
@@ -30,10 +31,44 @@ def pooled(x: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
     return x.mean(1 if x.ndim == 3 else tuple(range(2, x.ndim)))
 
 
+def side(channels: int, features: int) -> int:
+    """Cells a side, such that a grid of a block's means is about as wide as the features.
+
+    sqrt(f / c), rounded: an early block has few channels and many places, and is asked where things are.
+
+    Args:
+        channels: c of the block.
+        features: f of the backbone.
+
+    >>> [side(channels, 512) for channels in (64, 128, 256, 512)]  # the stages of a ResNet-18
+    [3, 2, 1, 1]
+    """
+    return max(1, round((features / channels) ** 0.5))
+
+
+def gridded(x: Float[Tensor, "n ..."], features: int) -> Float[Tensor, "n g"]:
+    """(N, c, H, W) to the means over the cells of a grid of `side` x `side`, each channel's together.
+
+    Cells of a map that does not divide overlap by a place. What is no map is `pooled`.
+
+    Args:
+        x: output of a block.
+        features: f of the backbone.
+
+    >>> gridded(torch.arange(16.0).view(1, 1, 4, 4), 4).tolist()
+    [[2.5, 4.5, 10.5, 12.5]]
+    """
+    cells = side(x.shape[1], features)
+    if x.ndim != 4 or cells == 1:
+        return pooled(x)
+    height, width = (min(cells, places) for places in x.shape[2:])
+    return functional.adaptive_avg_pool2d(x, (height, width)).flatten(1)
+
+
 def stages_of(
     backbone: Backbone, x: Float[Tensor, "n ..."]
-) -> tuple[Float[Tensor, "n f"], tuple[Tensor, ...]]:
-    """Features, and the pooled output of each of `Backbone.stage_modules`, of one forward pass.
+) -> tuple[Float[Tensor, "n f"], tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Features, and of each of `Backbone.stage_modules` its output pooled and gridded, of one forward pass.
 
     A block that is asked several times, of some of the rows each, gives all of them.
 
@@ -45,11 +80,12 @@ def stages_of(
         ConfigError: for a block that the pass does not go through.
     """
     modules = backbone.stage_modules()
-    seen: list[list[Tensor]] = [[] for _ in modules]
+    pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in modules]
 
     def note(place: int) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            seen[place].append(pooled(output[0] if isinstance(output, (tuple, list)) else output))
+            first = output[0] if isinstance(output, (tuple, list)) else output
+            pieces[place].append((pooled(first), gridded(first, backbone.features)))
 
         return hook
 
@@ -59,15 +95,14 @@ def stages_of(
     finally:
         for hook in hooks:
             hook.remove()
-    stages = tuple(
-        pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in seen if pieces
-    )
-    if len(stages) < len(modules) or any(stage.shape[0] != x.shape[0] for stage in stages):
+    seen = [[torch.cat(some) for some in zip(*asked)] for asked in pieces if asked]
+    if len(seen) < len(modules) or any(stage.shape[0] != x.shape[0] for stage, _ in seen):
         raise ConfigError(
             f"a stage of {type(backbone).__name__} does not say one thing of each input: name modules "
             "that its forward pass calls once."
         )
-    return features, stages
+    stages, pyramid = zip(*seen)
+    return features, stages, pyramid
 
 
 def require_stages(backbone: Backbone) -> None:

@@ -18,8 +18,9 @@ from holdfast.learner.prototype import Frame
 from holdfast.readout.contexts import FitContext
 from holdfast.statistics.deviations import AGAIN
 
-Space = Literal["features", "hidden", "embedding", "stages"]
+Space = Literal["features", "hidden", "embedding", "stages", "pyramid"]
 SPACES: tuple[Space, ...] = get_args(Space)
+OF_STAGES: tuple[Space, ...] = ("stages", "pyramid")
 
 
 class Readout(nn.Module, ABC):
@@ -27,8 +28,9 @@ class Readout(nn.Module, ABC):
 
     Args:
         on: what is read of an output: ``features``, ``hidden`` (of the projector), ``embedding``, or
-            ``stages``, the pooled outputs of all stages of the backbone beside each other. Of a backbone
-            that names no stages, or of which nothing is trained, these are its features.
+            ``stages``, the pooled outputs of all stages of the backbone beside each other, or ``pyramid``,
+            the same pooled over the cells of grids, finer the earlier the stage. Of a backbone that names
+            no stages, or of which nothing is trained, both are its features.
 
     Attributes:
         label: its name without settings.
@@ -60,7 +62,7 @@ class Readout(nn.Module, ABC):
         if on not in SPACES:
             raise unknown("feature space", on, SPACES)
         self.on: Space = on
-        self.needs_stages = on == "stages"
+        self.needs_stages = on in OF_STAGES
         self.temperature = 1.0
         self.residuals: list[float | None] = []
         self.forecasts: list[float | None] = []
@@ -119,8 +121,9 @@ class Readout(nn.Module, ABC):
 
     def select(self, out: Output) -> Float[Tensor, "n f"]:
         """What it reads of an output (ConfigError for a learner that has no such thing)."""
-        if self.on == "stages":
-            return out.features if out.stages is None else torch.cat(out.stages, 1)
+        if self.on in OF_STAGES:
+            pieces = getattr(out, self.on)
+            return out.features if pieces is None else torch.cat(pieces, 1)
         rows = getattr(out, self.on)
         if rows is None:
             raise ConfigError(f"this learner has no {self.on} to read: use on=features.")

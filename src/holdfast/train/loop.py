@@ -64,7 +64,8 @@ def columns_read(objectives: Sequence[Objective], core: Continual) -> tuple[str,
     terms = [term for objective in objectives for term in objective.terms()]
     read = {name for term in terms for name in (*term.reads, *term.asks)} | {*core.memory.columns}
     if not all(term.reads for term in terms):
-        read |= {*Output._fields} - {"stages"}  # which are there only if a term names them
+        # these are there only if a term names them
+        read |= {*Output._fields} - {"stages", "pyramid"}
     return tuple(name for name in Output._fields if name in read)
 
 
