@@ -25,19 +25,21 @@ ALPHA = {"fnc2_strict.alpha": ["delayed:2,4"]}  # the preset's, at a fifth of th
 AS_PUBLISHED = "class-gaussian:gamma1=3:normalise=yes:determinant=no"  # of AdaGauss and GATF
 FIRST = {f"fnc2_strict.{name}": ["0"] for name in ("rotations", "gpm")}
 FIRST |= {"fnc2_strict.decide": ["gaussian:drift=ridge"], "also": ["gaussian:drift=ridge"]}
-STAGES = "gaussian:stages,gaussian,gaussian:stages:drift=ridge,gaussian:drift=ridge"
-BOTH = ALPHA | {"also": [STAGES]}
-DECAYS = ",".join(f"probe:{on}decay={d}" for on in ("", "stages:") for d in (0.001, 0.01, 0.1))
+READ = "gaussian:pyramid,gaussian:stages,gaussian"
+BOTH = ALPHA | {"also": [READ]}
+DECAYS = ",".join(
+    f"probe:{on}decay={d}" for on in ("", "stages:", "pyramid:") for d in (0.001, 0.01, 0.1)
+)
 GROUPS = {
     "second": (["fnc2_strict"], BOTH),
-    "lwf": (["lwf_strict"], {"also": [STAGES]}),
+    "lwf": (["lwf_strict"], {"also": [READ]}),
     "first": (["fnc2_strict"], ALPHA | FIRST),
     "means": (
         ["adagauss", "gatf", "fetril"],
-        {"also": [f"head,gaussian,gaussian:stages,{AS_PUBLISHED}"]},
+        {"also": [f"head,{AS_PUBLISHED},{READ}"]},
     ),
-    "heads": (["dpcr", "efc"], {"also": ["gaussian,gaussian:stages,ridge:unit=yes,pseudo-head"]}),
-    "whole": (["fnc2_strict"], ALPHA | {"images": [5000], "also": [DECAYS]}),
+    "heads": (["dpcr", "efc"], {"also": [f"ridge:unit=yes,pseudo-head,{READ}"]}),
+    "whole": (["fnc2_strict"], ALPHA | {"images": [5000], "also": [f"{DECAYS},{READ}"]}),
     "no_gpm": (["fnc2_strict"], BOTH | {"fnc2_strict.gpm": ["0"]}),
     "no_turns": (["fnc2_strict"], BOTH | {"fnc2_strict.rotations": ["0"]}),
 }

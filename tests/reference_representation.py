@@ -192,7 +192,7 @@ def cosine_distances(x):
 def grid(x, features):
     """Means over cells, one by one: cell i of g over H places is floor(iH/g) to ceil((i+1)H/g)."""
     channels, *sides = x.shape[1:]
-    wanted = max(1, round(math.sqrt(features / channels)))
+    wanted = min(3, max(1, round(math.sqrt(features / channels))))
     cells = [
         [(i * h // g, -((-(i + 1) * h) // g)) for i in range(g)]
         for h, g in ((h, min(wanted, h)) for h in sides)

@@ -67,7 +67,7 @@ def test_the_earlier_a_stage_the_finer_its_grid():
     _, stages, pyramid = stages_of(network, torch.rand(2, 3, 16, 16))
     assert [grid.shape[1] for grid in pyramid] == [9 * 4, 4 * 8, 16, 32]
     assert all(torch.equal(*both) for both in zip(stages[2:], pyramid[2:]))
-    assert [side(c, 1280) for c in (16, 80, 320, 1280, 4000)] == [9, 4, 2, 1, 1]
+    assert [side(c, 1280) for c in (16, 80, 320, 1280, 4000)] == [3, 3, 2, 1, 1]
     tokens = torch.rand(2, 5, 3)  # no map: the mean over all
     torch.testing.assert_close(gridded(tokens, 3), pooled(tokens))
 

@@ -14,7 +14,9 @@ def test_a_stored_blueprint_has_the_defaults_of_its_time(recipe):
     data = Blueprint.of(recipe, (1, 8, 8), "desk").to_data()
     assert data["edition"] == EDITION
     now = Blueprint.from_data(data)
-    assert now.method().readout.name == "gaussian:stages"
+    assert now.method().readout.name == "gaussian:pyramid"
+    last = Blueprint.from_data(data | {"edition": 3})
+    assert last.method().readout.name == "gaussian:stages"
     before = Blueprint.from_data({k: v for k, v in data.items() if k != "edition"})
     assert before.method().readout.name == "gaussian"
     assert "rotations" not in {term.label for term in before.method().terms}

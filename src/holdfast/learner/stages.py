@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from holdfast.learner.learner import Learner
 
 
+FINEST = 3  # cells a side: the square of what is read is stored
+
+
 def pooled(x: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
     """(N, f, H, W) to the mean over places, (N, places, f) to the mean over these; (N, f) stays.
 
@@ -32,7 +35,7 @@ def pooled(x: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
 
 
 def side(channels: int, features: int) -> int:
-    """Cells a side, such that a grid of a block's means is about as wide as the features.
+    """Cells a side, such that a grid of a block's means is about as wide as the features; 3 at most.
 
     sqrt(f / c), rounded: an early block has few channels and many places, and is asked where things are.
 
@@ -43,7 +46,7 @@ def side(channels: int, features: int) -> int:
     >>> [side(channels, 512) for channels in (64, 128, 256, 512)]  # the stages of a ResNet-18
     [3, 2, 1, 1]
     """
-    return max(1, round((features / channels) ** 0.5))
+    return min(max(1, round((features / channels) ** 0.5)), FINEST)
 
 
 def gridded(x: Float[Tensor, "n ..."], features: int) -> Float[Tensor, "n g"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-EDITION = 3  # of the recipes' defaults
+EDITION = 4  # of the recipes' defaults
 FORMER: dict[int, dict[str, dict[str, Any]]] = {
     1: {
         "lwf_strict": {"decide": "gaussian"},
@@ -17,6 +17,10 @@ FORMER: dict[int, dict[str, dict[str, Any]]] = {
         "efc": {"clip": 0.0},
         "adagauss": {"clip": 0.0},
         "gatf": {"clip": 0.0},
+    },
+    3: {
+        "lwf_strict": {"decide": "gaussian:stages"},
+        "fnc2_strict": {"decide": "gaussian:stages"},
     },
 }
 
@@ -30,7 +34,7 @@ def as_made(recipe: str, parameters: Mapping[str, Any], edition: int) -> dict[st
         edition: `EDITION` of that time.
 
     >>> as_made("lwf_strict", {"T": 3.0}, 2)
-    {'rotations': 0.0, 'gpm': 0.0, 'T': 3.0}
+    {'decide': 'gaussian:stages', 'rotations': 0.0, 'gpm': 0.0, 'T': 3.0}
     >>> as_made("lwf_strict", {"T": 3.0}, EDITION)
     {'T': 3.0}
     """

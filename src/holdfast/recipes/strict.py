@@ -25,9 +25,9 @@ def lwf_strict(
     rehearse: float = 0.0,
     rotations: float = 1.0,
     gpm: float = 0.97,
-    decide: str = "gaussian:stages",
+    decide: str = "gaussian:pyramid",
 ) -> Method:
-    """LwF with all else that fnc2_strict has, read by a Gaussian of all stages that follows the drift.
+    """LwF with all else that fnc2_strict has, read by a Gaussian of all stages, which follows the drift.
 
     Args:
         weight: of the distillation of logits.
@@ -66,12 +66,12 @@ def fnc2_strict(
     past: float = 0.01,
     dim: int = 128,
     frame_seed: int = 0,
-    decide: str = "gaussian:stages",
+    decide: str = "gaussian:pyramid",
     prototypes: Prototypes = "fixed",
     prototype_momentum: float = 0.99,
     follow: bool = False,
 ) -> Method:
-    """FNC2 + HSD with distilled features, read by a Gaussian of all stages that follows the drift.
+    """FNC2 + HSD with distilled features, read by a Gaussian of all stages, which follows the drift.
 
     Args:
         tau: temperature of the contrast.
