@@ -105,7 +105,7 @@ def test_a_grid_is_every_combination_named_by_its_hash(plugin):
 
 def test_runs_that_are_read_in_two_ways_are_two_runs(plugin):
     """A readout that a recipe's parameter chooses is no part of the terms, and still tells runs apart."""
-    values = ["gaussian:stages", "gaussian:drift=none", "prototype"]
+    values = ["gaussian:pyramid", "gaussian:drift=none", "prototype"]
     jobs = grid(recipes=["fnc2_strict"], settings=QUICK | {"fnc2_strict.decide": values}).jobs()
     assert len({job.key for job in jobs}) == 3
     usual = grid(recipes=["fnc2_strict"]).jobs()

@@ -259,7 +259,9 @@ def test_a_readout_is_never_told_the_task_of_an_input(readout):
     assert list(inspect.signature(type(readout).scores).parameters) == ["self", "out"]
     assert list(inspect.signature(Readout.predict).parameters) == ["self", "out"]
     assert type(readout).predict is Readout.predict
-    assert Output._fields == ("features", "embedding", "logits", "hidden", "stages")
+    assert Output._fields == (
+        "features", "embedding", "logits", "hidden", "stages", "pyramid",
+    )  # fmt: skip
 
 
 def test_what_a_learner_says_of_rows_depends_on_their_inputs_alone(table):
