@@ -167,8 +167,8 @@ def test_batch_norm_alone_is_the_usual_one():
 @pytest.mark.parametrize("augment", [CONTRASTIVE_TINY, PLAIN, Augment(noise=0.1)])
 @pytest.mark.parametrize("shape", [(7, 3, 12, 12), (7, 5)])
 def test_views_of_a_share_are_those_of_the_whole(augment, shape):
-    x = torch.rand(shape, generator=torch.Generator().manual_seed(7))
     chance = lambda: torch.Generator().manual_seed(3)
-    whole, share = augment(x, chance()), slice(2, 5)
-    seen = augment.some(x, share, chance())  # an image's mean is summed in an order of its table
-    torch.testing.assert_close(seen, whole[share], rtol=0, atol=2**-23)
+    share = slice(2, 5)
+    for seed in range(20):
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(augment.some(x, share, chance()), augment(x, chance())[share])

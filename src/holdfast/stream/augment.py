@@ -204,7 +204,8 @@ def _recolour(x: Float[Tensor, "n c h w"], draw: _Draw) -> Float[Tensor, "n c h 
     luma, quarter, eye = constant(_LUMA, x), constant(_TURN, x), torch.eye(3, device=x.device)
     turn = 2 * math.pi * hue
     mix = luma + saturation * (turn.cos() * (eye - luma) + turn.sin() * quarter)
-    mean = (x.mean((2, 3)) @ luma)[:, None, None]
+    # a product with a vector would sum in an order that depends on the number of images
+    mean = (x.mean((2, 3)) * luma).sum(1)[:, None, None]
     return torch.baddbmm(lift * mean, gain * mix, x.flatten(2)).view(x.shape)
 
 
