@@ -13,6 +13,8 @@ from holdfast.core.numerics import at_least_float32, to_float
 from holdfast.core.ranks import joined
 from holdfast.core.rows import Rows
 
+OF_STAGES = ("stages", "pyramid")  # columns that are there only where they were asked for
+
 
 class Output(NamedTuple):
     """What a learner says of N inputs.

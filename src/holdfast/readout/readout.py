@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, unknown
-from holdfast.core.output import Output
+from holdfast.core.output import OF_STAGES, Output
 from holdfast.core.registry import Registry
 from holdfast.learner.prototype import Frame
 from holdfast.readout.contexts import FitContext
@@ -20,7 +20,6 @@ from holdfast.statistics.deviations import AGAIN
 
 Space = Literal["features", "hidden", "embedding", "stages", "pyramid"]
 SPACES: tuple[Space, ...] = get_args(Space)
-OF_STAGES: tuple[Space, ...] = ("stages", "pyramid")
 
 
 class Readout(nn.Module, ABC):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from holdfast.anchor.rule import edited
 from holdfast.core.errors import ConfigError
-from holdfast.core.output import Output
+from holdfast.core.output import OF_STAGES, Output
 from holdfast.core.ranks import current
 from holdfast.core.rng import make_generator, seeded
 from holdfast.core.rows import Rows
@@ -64,8 +64,7 @@ def columns_read(objectives: Sequence[Objective], core: Continual) -> tuple[str,
     terms = [term for objective in objectives for term in objective.terms()]
     read = {name for term in terms for name in (*term.reads, *term.asks)} | {*core.memory.columns}
     if not all(term.reads for term in terms):
-        # these are there only if a term names them
-        read |= {*Output._fields} - {"stages", "pyramid"}
+        read |= {*Output._fields} - {*OF_STAGES}  # which are there only if a term names them
     return tuple(name for name in Output._fields if name in read)
 
 
