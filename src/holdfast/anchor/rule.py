@@ -32,11 +32,13 @@ class Rule(nn.Module):
         reads: what of the learner it depends on, as for a `Term`.
         asks: what of the learner a term must teach, so that the rule means something.
         needs_split: whether `split` is called: a step then takes two backward passes.
+        with_terms: whether `gradient` is given the weights that terms bring themselves too, as ``term.0``.
     """
 
     reads: tuple[str, ...] = ("weights",)
     asks: tuple[str, ...] = ()
     needs_split: bool = False
+    with_terms: bool = False
 
     def begin(self, learner: Learner, task: Task) -> None:
         """Prepare for a task; called before its first step."""
@@ -130,6 +132,7 @@ def edited(
     learner: nn.Module,
     step: Step,
     apart: tuple[Named, Named] | None = None,
+    brought: Sequence[nn.Parameter] = (),
 ) -> Iterator[None]:
     """Run an optimiser step inside, with the rules applied before it and after it.
 
@@ -140,6 +143,7 @@ def edited(
         learner: whose weights have their gradients.
         step: the step.
         apart: the gradients of the task's loss and of the anchors, of which those are the sums.
+        brought: the weights that terms bring themselves, for rules ``with_terms``.
     """
     edits_gradient, observes, edits_update, settles = (
         [rule for rule in rules if _overrides(rule, hook)]
@@ -153,10 +157,7 @@ def edited(
     raw = {name: g.detach().clone() for name, g in gradient.items()} if observes else {}
     if apart is not None:
         gradient = _joined(rules, *apart, step)
-    for rule in edits_gradient:
-        gradient = rule.gradient(gradient, step)
-    for name, p in moving.items():
-        p.grad = gradient[name]
+    _edit(edits_gradient, moving, gradient, step, brought)
     if not (observes or edits_update):
         yield
         _settle(settles, moving, step)
@@ -172,6 +173,28 @@ def edited(
                 rule.observe(*seen, step)
         _update(edits_update, moving, before, delta, step)
     _settle(settles, moving, step)
+
+
+def _edit(
+    rules: Sequence[Rule],
+    moving: Mapping[str, nn.Parameter],
+    gradient: Named,
+    step: Step,
+    brought: Sequence[nn.Parameter],
+) -> None:
+    """Let rules edit what the optimiser is given."""
+    terms = {f"term.{i}": p for i, p in enumerate(brought) if p.grad is not None}
+    besides = {name: p.grad for name, p in terms.items() if p.grad is not None}
+    for rule in rules:
+        if rule.with_terms:
+            both = rule.gradient(gradient | besides, step)
+            gradient, besides = (
+                {name: both[name] for name in each} for each in (gradient, besides)
+            )
+        else:
+            gradient = rule.gradient(gradient, step)
+    for name, p in (*moving.items(), *terms.items()):
+        p.grad = gradient[name] if name in gradient else besides[name]
 
 
 def _update(

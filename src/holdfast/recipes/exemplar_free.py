@@ -13,6 +13,7 @@ from holdfast.anchor import (
     PseudoRehearsal,
     Rule,
 )
+from holdfast.anchor.clip import Over
 from holdfast.learner.adapt import Norms
 from holdfast.learner.feature_map import MapKind
 from holdfast.loss import AntiCollapse, CrossEntropy, Rotations
@@ -71,6 +72,7 @@ def adagauss(
     beta: float = 1.0,
     rotations: float = 1.0,
     clip: float = 1.0,
+    clip_over: Over = "all",
     kind: MapKind = "mlp",
     times: int = 4,
     decide: str = CORRELATIONS,
@@ -81,14 +83,15 @@ def adagauss(
     batch of fewer rows than features asks a random block of them; the distillation is in units of the past
     features' spread; classes follow by the readout's drift map, not by draws through a trained MLP; turned
     images have a head of their own beside the classes' cross-entropy; hidden units are 4 times the
-    features, not 32 times; the map's gradient is not clipped.
+    features, not 32 times.
 
     Args:
         distill: weight of the distillation.
         anti: weight of the anti-collapse.
         beta: deviation up to which the anti-collapse asks, in the features' own units.
         rotations: weight of the turned images as classes of the first task.
-        clip: the longest gradient of the network; 0 for none.
+        clip: the longest gradient; 0 for none.
+        clip_over: all weights together, or the learner's alone, without maps and the turned images' head.
         kind: of the map: linear or mlp.
         times: its hidden units, as a multiple of the features.
         decide: the readout, as for --readout.
@@ -96,7 +99,7 @@ def adagauss(
     Source: Rypesc, Cygert, Trzcinski, Twardowski, *Task-recency bias strikes back: adapting covariances in
         exemplar-free class incremental learning*, NeurIPS 2024
     """
-    anchors = _clipped([distill * ProjectedDistillation(kind, times)], clip)
+    anchors = _clipped([distill * ProjectedDistillation(kind, times)], clip, clip_over)
     return Method(_first(anti, beta, rotations), anchors, readout=build_readout(decide))
 
 
@@ -109,6 +112,7 @@ def gatf(
     beta: float = 1.0,
     rotations: float = 1.0,
     clip: float = 1.0,
+    clip_over: Over = "all",
     kind: MapKind = "mlp",
     times: int = 4,
     decide: str = CORRELATIONS,
@@ -126,14 +130,15 @@ def gatf(
         anti: weight of the anti-collapse.
         beta: deviation up to which the anti-collapse asks, in the features' own units.
         rotations: weight of the turned images as classes of the first task.
-        clip: the longest gradient of the network; 0 for none.
+        clip: the longest gradient; 0 for none.
+        clip_over: all weights together, or the learner's alone, without maps and the turned images' head.
         kind: of the maps: linear or mlp.
         times: their hidden units, as a multiple of the features.
         decide: the readout, as for --readout.
 
     Source: GATF, ECCV 2026
     """
-    anchors = _clipped([distill * CycleDistillation(cycle, pairs, kind, times)], clip)
+    anchors = _clipped([distill * CycleDistillation(cycle, pairs, kind, times)], clip, clip_over)
     return Method(_first(anti, beta, rotations), anchors, readout=build_readout(decide))
 
 
@@ -164,6 +169,8 @@ def _first(anti: float, beta: float, rotations: float) -> Objective:
     return loss + rotations * Rotations() if rotations else loss
 
 
-def _clipped(anchors: Sequence[Objective], clip: float) -> list[Objective | Rule]:
+def _clipped(
+    anchors: Sequence[Objective], clip: float, over: Over = "all"
+) -> list[Objective | Rule]:
     """The anchors, and the longest gradient if there is one."""
-    return [*anchors, Clip(clip)] if clip else [*anchors]
+    return [*anchors, Clip(clip, over)] if clip else [*anchors]

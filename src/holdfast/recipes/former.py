@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-EDITION = 4  # of the recipes' defaults
+EDITION = 5  # of the recipes' defaults
 FORMER: dict[int, dict[str, dict[str, Any]]] = {
     1: {
         "lwf_strict": {"decide": "gaussian"},
@@ -21,6 +21,10 @@ FORMER: dict[int, dict[str, dict[str, Any]]] = {
     3: {
         "lwf_strict": {"decide": "gaussian:stages"},
         "fnc2_strict": {"decide": "gaussian:stages"},
+    },
+    4: {
+        "adagauss": {"clip_over": "learner"},
+        "gatf": {"clip_over": "learner"},
     },
 }
 

@@ -117,7 +117,7 @@ def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -
             apart = backward_apart(core, trainer, values)
         else:
             backward(core, trainer, loss)
-        with edited(rules, core.learner, step, apart):
+        with edited(rules, core.learner, step, apart, core.method.trainable):
             trainer.wrapped.step()
     trainer.schedule.step()
     return loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holdfast.anchor.clip import Clip
+from holdfast.anchor.clip import Clip, Over
 from holdfast.anchor.coso import CoSO
 from holdfast.anchor.gate import Gate
 from holdfast.anchor.gpm import GPM
@@ -133,15 +133,16 @@ def perpgrad() -> Rule:
 
 
 @part("clip")
-def clip(length: float = 1.0) -> Rule:
+def clip(length: float = 1.0, over: Over = "all") -> Rule:
     """No step sees a gradient longer than a length.
 
     Args:
         length: of all weights together.
+        over: all that are trained, or the learner's alone, without those that terms bring.
 
     Source: Pascanu et al., ICML 2013 (`holdfast.anchor.clip.Clip`)
     """
-    return Clip(length)
+    return Clip(length, over)
 
 
 @part("random_subspace")
