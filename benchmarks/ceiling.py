@@ -2,8 +2,8 @@
 
     python benchmarks/ceiling.py RUN [RUN ...] [--data PATH]
 
-A run is a folder of ``holdfast run`` or of a grid. Its last network is read as the run left it, with features,
-with all stages and with their pyramid, at three weight decays each; test Class-IL in percent, beside what
+A run is a folder of ``holdfast run`` or of a grid. Its last network is read as the run left it, by features
+and by all stages in each way, at three weight decays each; test Class-IL in percent, beside what
 the run's own readout says. Three decays are tried on the test images, so that the best is a bound from
 above: no readout that was chosen honestly has seen them.
 """
@@ -20,10 +20,11 @@ from holdfast.diagnose.stored import check_stream, network_of, read_result
 from holdfast.memory import NoMemory
 from holdfast.readout import FitContext, LinearProbe
 from holdfast.readout.readout import Space
+from holdfast.stream.sets import views_named
 from holdfast.stream.task import Stream, Task
 
 DECAYS = (1e-3, 1e-2, 1e-1)
-SPACES: tuple[Space, ...] = ("features", "stages", "pyramid")
+SPACES: tuple[Space, ...] = ("features", "stages", "pyramid", "moments", "mirrored")
 
 
 def main() -> None:
@@ -40,9 +41,16 @@ def main() -> None:
         stream = stream_of(folder, result, options.data)
         check_stream(folder, result, stream)
         learner = network_of(folder, result, stream.shape)
-        learner.show_stages(True)
+        learner.show_stages(SPACES[1:])
+        learner.mirror = mirrors(result, stream)
         best = max(probed(learner, stream))
         print(f"  best of them {best[0]:.1f}, {best[1]}", flush=True)
+
+
+def mirrors(result, stream: Stream) -> bool:
+    """Whether the views of the run's training were mirrored."""
+    name = result["config"]["setup"]["augment"]
+    return getattr(views_named(name, stream.shape, 2), "flip", False)
 
 
 def probed(learner, stream: Stream):

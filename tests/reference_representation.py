@@ -191,19 +191,35 @@ def cosine_distances(x):
 
 def grid(x, features):
     """Means over cells, one by one: cell i of g over H places is floor(iH/g) to ceil((i+1)H/g)."""
+    rows = [[sum(cell) / len(cell) for cell in cells] for cells in cells_of(x, features)]
+    return np.array(rows, np.float32)
+
+
+def moments(x, features):
+    """Means of cells, then their deviations, unless each cell is one place."""
+    rows, every = [], cells_of(x, features)
+    single = all(len(cell) == 1 for cells in every for cell in cells)
+    for cells in every:
+        means = [sum(cell) / len(cell) for cell in cells]
+        squares = [sum((v - m) ** 2 for v in c) / len(c) for c, m in zip(cells, means)]
+        rows.append(means + [math.sqrt(s) for s in squares] * (not single))
+    return np.array(rows, np.float32)
+
+
+def cells_of(x, features):
+    """Of each image, the values of all cells of all channels."""
     channels, *sides = x.shape[1:]
     wanted = min(3, max(1, round(math.sqrt(features / channels))))
-    cells = [
+    tops, lefts = (
         [(i * h // g, -((-(i + 1) * h) // g)) for i in range(g)]
         for h, g in ((h, min(wanted, h)) for h in sides)
+    )
+    return [
+        [
+            [float(v) for line in channel[top:bottom] for v in line[left:right]]
+            for channel in image
+            for top, bottom in tops
+            for left, right in lefts
+        ]
+        for image in x
     ]
-    rows = []
-    for image in x:
-        row = []
-        for channel in image:
-            for top, bottom in cells[0]:
-                for left, right in cells[1]:
-                    values = [float(v) for line in channel[top:bottom] for v in line[left:right]]
-                    row.append(sum(values) / len(values))
-        rows.append(row)
-    return np.array(rows, np.float32)

@@ -77,7 +77,7 @@ def test_a_run_holds_the_stages_and_their_spreads_go_on():
     assert term.spread == term._spreads[-1]
     moved = [float((run.learner.backbone.layers[0].weight).detach().norm()) for run in (free, held)]
     assert moved[0] != moved[1]
-    assert held.learner.staged is False  # only while a task is learned
+    assert held.learner.shown == ()  # only while a task is learned
 
 
 def test_a_frozen_backbone_has_no_stage_to_teach():
@@ -93,4 +93,4 @@ def test_a_frozen_backbone_has_no_stage_to_teach():
 def test_a_random_teacher_shows_its_stages_too():
     method = Method(CrossEntropy(), [taught(FeatureDistillation(of="stages"), "random")])
     assert learned(replace(method, name="random"), small_stream()).result.status == "complete"
-    assert Learner((1, 8, 8), width=4).staged is False
+    assert Learner((1, 8, 8), width=4).shown == ()

@@ -13,7 +13,7 @@ from holdfast.core.numerics import at_least_float32, to_float
 from holdfast.core.ranks import joined
 from holdfast.core.rows import Rows
 
-OF_STAGES = ("stages", "pyramid")  # columns that are there only where they were asked for
+OF_STAGES = ("stages", "pyramid", "moments", "mirrored")  # columns that are there only if asked for
 
 
 class Output(NamedTuple):
@@ -27,6 +27,8 @@ class Output(NamedTuple):
         stages: (N, f_l) of each block of the backbone, pooled over places, first to last; only where
             they were asked for (`holdfast.learner.stages`).
         pyramid: the same blocks, each pooled over the cells of a grid (`holdfast.learner.stages.side`).
+        moments: means and deviations over the cells of such grids (`holdfast.learner.stages.moments`).
+        mirrored: moments, averaged over an image and its mirror image.
     """
 
     features: Float[Tensor, "n f"]
@@ -35,6 +37,8 @@ class Output(NamedTuple):
     hidden: Float[Tensor, "n h"] | None = None
     stages: tuple[Float[Tensor, "n _"], ...] | None = None
     pyramid: tuple[Float[Tensor, "n _"], ...] | None = None
+    moments: tuple[Float[Tensor, "n _"], ...] | None = None
+    mirrored: tuple[Float[Tensor, "n _"], ...] | None = None
 
     def rows(self, index: Int[Tensor, " m"] | Bool[Tensor, " n"]) -> Output:
         """The chosen rows of all columns."""
@@ -47,11 +51,11 @@ class Output(NamedTuple):
             change: of one column.
         """
         hidden = None if self.hidden is None else change(self.hidden)
-        stages, pyramid = (
-            None if pieces is None else tuple(map(change, pieces))
-            for pieces in (self.stages, self.pyramid)
-        )
-        return Output(*map(change, self[:3]), hidden=hidden, stages=stages, pyramid=pyramid)
+        pieces = {name: getattr(self, name) for name in OF_STAGES}
+        shown = {
+            name: tuple(map(change, some)) for name, some in pieces.items() if some is not None
+        }
+        return Output(*map(change, self[:3]), hidden, **shown)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,13 +14,13 @@ from torch.nn import functional
 from holdfast.core.errors import ConfigError
 from holdfast.core.filed import dense, pieces
 from holdfast.core.numerics import in_float64, log_clip, to_float
-from holdfast.core.output import Output
+from holdfast.core.output import OF_STAGES, Output
 from holdfast.core.settings import NORMALISATIONS
 from holdfast.learner.backbone import make_backbone
 from holdfast.learner.effective import note_gradients
 from holdfast.learner.heads import make_head
 from holdfast.learner.holding import Holding
-from holdfast.learner.stages import require_stages, stages_of
+from holdfast.learner.stages import Columns, require_stages, shown_of
 from holdfast.learner.states import TaskStates, empty_states
 
 LARGE = 2**24  # numbers; more pixels are not turned into floats at once
@@ -46,7 +46,8 @@ class Learner(Holding):
     mean: Tensor
     std: Tensor
     states: TaskStates | None
-    staged: bool = False  # whether outputs have stages: see `show_stages`
+    shown: tuple[str, ...] = ()  # columns of stages that outputs have: see `show_stages`
+    mirror: bool = False  # whether the column `mirrored` asks mirror images
 
     def __init__(
         self,
@@ -135,33 +136,35 @@ class Learner(Holding):
         (N, f) where inputs are images are what a frozen backbone gave before.
         """
         kind = self.head.weight.dtype
-        features, *stages = self._seen(x)
+        features, shown = self._seen(x)
         rows = features.to(kind)
         hidden = self.projector[:-1](rows) if len(self.projector) else None
         projected = rows if hidden is None else self.projector[-1](hidden)
         wide = torch.promote_types(projected.dtype, torch.float32)
         embedding = functional.normalize(projected.to(wide), dim=1)
-        return Output(features, embedding, self.head(rows), hidden, *stages)
+        return Output(features, embedding, self.head(rows), hidden, **shown)
 
-    def _seen(self, x: Tensor) -> tuple[Any, ...]:
-        """Features of inputs, with the stages and their pyramid if they are to be shown."""
+    def _seen(self, x: Tensor) -> tuple[Tensor, Columns]:
+        """Features of inputs, and what is to be shown of the stages."""
         if self.embedded(x):
-            return (x,)
+            return x, {}
         prepared = self._prepared(x)
-        return stages_of(self.backbone, prepared) if self.staged else (self.backbone(prepared),)
+        if not self.shown:
+            return self.backbone(prepared), {}
+        return shown_of(self.backbone, prepared, self.shown, self.mirror)
 
-    def show_stages(self, show: bool = True) -> None:
-        """Let outputs have `Output.stages` and `Output.pyramid`, or no longer; nothing else changes.
+    def show_stages(self, columns: Sequence[str] = ("stages",)) -> None:
+        """Let outputs have columns of the backbone's stages, and no others; nothing else changes.
 
         Args:
-            show: whether they shall.
+            columns: of `Output`: ``stages``, ``pyramid``, ``moments``, ``mirrored``; empty for none.
 
         Raises:
             ConfigError: for a backbone without stages.
         """
-        if show:
+        if columns:
             require_stages(self.backbone)
-        self.staged = show
+        self.shown = tuple(name for name in OF_STAGES if name in columns)
 
     def embedded(self, x: Float[Tensor, "n ..."]) -> bool:
         """Whether rows are features of the frozen backbone in place of images."""

@@ -1,9 +1,10 @@
-"""Stages: what the blocks of a backbone say of inputs, each pooled over places."""
+"""Stages: what the blocks of a backbone say of inputs, each pooled over places or cells of a grid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 
 FINEST = 3  # cells a side: the square of what is read is stored
+MEANS = 2048  # of all blocks' moments together, above which grids are coarser
+
+Columns = dict[
+    str, tuple[Tensor, ...]
+]  # of each block, by a name of `holdfast.core.output.OF_STAGES`
 
 
 def pooled(x: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
@@ -68,27 +74,76 @@ def gridded(x: Float[Tensor, "n ..."], features: int) -> Float[Tensor, "n g"]:
     return functional.adaptive_avg_pool2d(x, (height, width)).flatten(1)
 
 
+def moments(x: Float[Tensor, "n ..."], features: int) -> Float[Tensor, "n m"]:
+    """The means of `gridded`, then the deviations of the same cells.
+
+    Of what is no map, those over its places; where a cell is one place, there are no deviations.
+
+    Args:
+        x: output of a block.
+        features: f, by which a grid is chosen.
+
+    >>> moments(torch.tensor([[[[1.0, 3.0], [1.0, 3.0]]]]), 1).tolist()
+    [[2.0, 1.0]]
+    """
+    means, cells = gridded(x, features), side(x.shape[1], features) if x.ndim == 4 else 1
+    axes = (1,) if x.ndim == 3 else tuple(range(2, x.ndim))
+    if all(x.shape[axis] <= cells for axis in axes):
+        return means
+    away = x - x.mean(axes, keepdim=True)  # or much would cancel
+    variance = gridded(away.square(), features) - gridded(away, features).square()
+    return torch.cat([means, variance.clamp_min(0).sqrt()], 1)
+
+
+def shown_of(
+    backbone: Backbone, x: Float[Tensor, "n ..."], columns: Sequence[str], mirror: bool
+) -> tuple[Float[Tensor, "n f"], Columns]:
+    """Features, and columns of all stages; ``mirrored`` takes a second pass.
+
+    Args:
+        backbone: one with stages.
+        x: inputs as it takes them.
+        columns: names of `holdfast.core.output.OF_STAGES`.
+        mirror: whether ``mirrored`` asks the mirror image too; else it is ``moments``.
+    """
+    if "mirrored" not in columns:
+        return stages_of(backbone, x, columns)
+    ahead = [name for name in columns if name != "mirrored"]
+    features, shown = stages_of(backbone, x, [*ahead, "moments"])
+    halves = shown["moments"]
+    if mirror and x.ndim == 4:
+        _, other = stages_of(backbone, x.flip(-1), ["moments"])
+        halves = tuple((a + b) / 2 for a, b in zip(halves, other["moments"]))
+    return features, {name: shown[name] for name in ahead} | {"mirrored": halves}
+
+
 def stages_of(
-    backbone: Backbone, x: Float[Tensor, "n ..."]
-) -> tuple[Float[Tensor, "n f"], tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Features, and of each of `Backbone.stage_modules` its output pooled and gridded, of one forward pass.
+    backbone: Backbone, x: Float[Tensor, "n ..."], columns: Sequence[str] = ("stages",)
+) -> tuple[Float[Tensor, "n f"], Columns]:
+    """Features, and of each of `Backbone.stage_modules` its output pooled in each way, of one forward pass.
 
     A block that is asked several times, of some of the rows each, gives all of them.
 
     Args:
         backbone: one with stages.
         x: inputs as it takes them.
+        columns: ways: ``stages``, ``pyramid``, ``moments``.
 
     Raises:
         ConfigError: for a block that the pass does not go through.
     """
-    modules = backbone.stage_modules()
-    pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in modules]
+    modules, f = backbone.stage_modules(), backbone.features
+    ways = {
+        "stages": pooled,
+        "pyramid": partial(gridded, features=f),
+        "moments": partial(moments, features=min(f, MEANS // max(1, len(modules)))),
+    }
+    pieces: list[list[list[Tensor]]] = [[] for _ in modules]
 
     def note(place: int) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             first = output[0] if isinstance(output, (tuple, list)) else output
-            pieces[place].append((pooled(first), gridded(first, backbone.features)))
+            pieces[place].append([ways[name](first) for name in columns])
 
         return hook
 
@@ -99,13 +154,12 @@ def stages_of(
         for hook in hooks:
             hook.remove()
     seen = [[torch.cat(some) for some in zip(*asked)] for asked in pieces if asked]
-    if len(seen) < len(modules) or any(stage.shape[0] != x.shape[0] for stage, _ in seen):
+    if len(seen) < len(modules) or any(len(stage) != len(x) for some in seen for stage in some):
         raise ConfigError(
             f"a stage of {type(backbone).__name__} does not say one thing of each input: name modules "
             "that its forward pass calls once."
         )
-    stages, pyramid = zip(*seen)
-    return features, stages, pyramid
+    return features, dict(zip(columns, zip(*seen)))
 
 
 def require_stages(backbone: Backbone) -> None:
@@ -129,9 +183,9 @@ def showing_stages(learner: Learner) -> Iterator[None]:
     Args:
         learner: with a backbone that has them (ConfigError).
     """
-    before = learner.staged
+    before = learner.shown
     learner.show_stages()
     try:
         yield
     finally:
-        learner.staged = before
+        learner.shown = before

@@ -125,7 +125,7 @@ class ByState(Readout):
             )
         self.criterion: Criterion = criterion
         self.readout, self.sharpness, self.share = readout, sharpness, share
-        self.needs_head, self.needs_stages = inner.needs_head, inner.needs_stages
+        self.needs_head, self.reads = inner.needs_head, inner.reads
         self.inner = nn.ModuleList()
         self.classes: list[list[int]] = []  # of each state
         self.seen = 0

@@ -77,7 +77,7 @@ class DomainHeads(Readout):
                 "or mean:drift=none."
             )
         self.of, self.sharpness, self.weighs = of, sharpness, inner.weighs
-        self.needs_stages = inner.needs_stages
+        self.reads = inner.reads
         self.heads = nn.ModuleList()
         self.classes: list[list[int]] = []  # of each head
         self.seen = 0

@@ -43,7 +43,7 @@ class Mixed(Readout):
         self.uses_images = any(member.uses_images for member in members)
         self.needs_past = any(member.needs_past for member in members)
         self.needs_head = any(member.needs_head for member in members)
-        self.needs_stages = any(member.needs_stages for member in members)
+        self.reads = tuple({name for member in members for name in member.reads})
         self.weighs = all(member.weighs for member in members)
 
     @property

@@ -18,7 +18,7 @@ from holdfast.learner.prototype import Frame
 from holdfast.readout.contexts import FitContext
 from holdfast.statistics.deviations import AGAIN
 
-Space = Literal["features", "hidden", "embedding", "stages", "pyramid"]
+Space = Literal["features", "hidden", "embedding", "stages", "pyramid", "moments", "mirrored"]
 SPACES: tuple[Space, ...] = get_args(Space)
 
 
@@ -27,9 +27,11 @@ class Readout(nn.Module, ABC):
 
     Args:
         on: what is read of an output: ``features``, ``hidden`` (of the projector), ``embedding``, or
-            ``stages``, the pooled outputs of all stages of the backbone beside each other, or ``pyramid``,
-            the same pooled over the cells of grids, finer the earlier the stage. Of a backbone that names
-            no stages, or of which nothing is trained, both are its features.
+            ``stages``, the pooled outputs of all stages of the backbone beside each other, ``pyramid``, the
+            same pooled over the cells of grids, finer the earlier the stage, ``moments``, means and
+            deviations of the cells, or ``mirrored``, moments averaged over an image and its mirror image
+            where the views of training are mirrored too. Of a backbone that names no stages, or of which
+            nothing is trained, all four are its features.
 
     Attributes:
         label: its name without settings.
@@ -38,7 +40,7 @@ class Readout(nn.Module, ABC):
         needs_head: whether it asks a head that was trained.
         needs_frame: whether its first argument is the method's prototypes.
         needs_states: whether it reads what the network says under each task's state.
-        needs_stages: whether it reads the stages.
+        reads: the columns of stages that it reads.
         weighs: whether a row of weight w (`holdfast.core.rows.row_weights`) is learned as w rows.
         temperature: of `probabilities`.
         residuals: of each drift map it fitted (`Drift.residual`).
@@ -61,7 +63,7 @@ class Readout(nn.Module, ABC):
         if on not in SPACES:
             raise unknown("feature space", on, SPACES)
         self.on: Space = on
-        self.needs_stages = on in OF_STAGES
+        self.reads: tuple[str, ...] = (on,) if on in OF_STAGES else ()
         self.temperature = 1.0
         self.residuals: list[float | None] = []
         self.forecasts: list[float | None] = []

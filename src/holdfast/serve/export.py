@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError, StoreError
 from holdfast.core.logs import at_level
-from holdfast.core.output import Output
+from holdfast.core.output import OF_STAGES, Output
 from holdfast.readout.decision import linear_layer
 from holdfast.readout.readout import Readout
 from holdfast.store.atomic import atomic_write
@@ -73,7 +73,7 @@ def linear_of(readout: Readout, width: int) -> nn.Linear | None:
     x = torch.cat([torch.zeros(1, width), torch.eye(width)])
     test = torch.randn(8, width, generator=torch.Generator().manual_seed(0))
     b, rows, expected = (
-        readout.scores(Output(piece, piece, piece, piece, (piece,), (piece,)))
+        readout.scores(Output(piece, piece, piece, piece, **dict.fromkeys(OF_STAGES, (piece,))))
         for piece in (x[:1], x[1:], test)
     )
     layer = linear_layer((rows - b).nan_to_num(0.0).T, b[0])  # a class that never came has -inf

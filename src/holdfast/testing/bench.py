@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.numerics import to_float
+from holdfast.core.output import OF_STAGES
 from holdfast.core.rows import Rows, cat
 from holdfast.core.step import Step
 from holdfast.learner.learner import Learner
@@ -45,7 +46,7 @@ class Bench:
         )
         self.past.eval().requires_grad_(False)
         for network in (self.past, self.learner):
-            network.show_stages()
+            network.show_stages(OF_STAGES)
 
     @property
     def task(self) -> Task:

@@ -25,6 +25,7 @@ from holdfast.train.adaptation import begin_adaptation
 from holdfast.train.apart import backward, backward_apart
 from holdfast.train.batch import make_step
 from holdfast.train.events import Epoch
+from holdfast.train.readouts import showing_only
 from holdfast.train.records import FiniteWatch, RunningMeans
 from holdfast.train.schedule import LR_SCHEDULES, WarmupCosine
 
@@ -81,7 +82,8 @@ def run_epoch(core: Continual, task: Task, trainer: Trainer, epoch: int) -> Epoc
     generator = make_generator(device, core.setup.seed, "epoch", task.index, epoch)
     order = torch.randperm(len(pool), generator=generator, device=device)
     lr, moved = 0.0, False
-    with seeded(device, core.setup.seed, "global", task.index, epoch):
+    chance = seeded(device, core.setup.seed, "global", task.index, epoch)
+    with chance, showing_only(core, trainer.columns):
         pieces = order.tensor_split(trainer.batches)
         for index, fresh in zip(pieces, trainer.new.places(pieces), strict=True):
             lr = trainer.optimizer.param_groups[0]["lr"]

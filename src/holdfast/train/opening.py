@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.anchor.rule import Rule
 from holdfast.core.errors import ConfigError
+from holdfast.core.output import OF_STAGES
 from holdfast.core.rng import seeded
 from holdfast.learner.effective import parametrised
 from holdfast.stream.task import Task
@@ -42,7 +43,7 @@ def hold_parts(core: Continual, task: Task | None) -> None:
     later = task is not None and task.index > 0
     core.learner.hold_norms(core.method.hold_norms if later else "none")
     core.learner.hold_backbone(any(term.holds_backbone for term in terms))
-    staged = any("stages" in term.reads for term in terms)
+    staged = tuple(name for name in OF_STAGES if any(name in term.reads for term in terms))
     if staged and core.learner.backbone.frozen:
         raise ConfigError(
             "a term of this method reads the backbone's stages, and nothing of this backbone is trained: "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.core.errors import ConfigError
@@ -16,6 +18,7 @@ from holdfast.recipes.method import Method
 from holdfast.train.setup import Setup
 
 if TYPE_CHECKING:
+    from holdfast.learner.learner import Learner
     from holdfast.train.continual import Continual
 
 
@@ -85,26 +88,42 @@ def require(readout: Readout, method: Method, protocol: Protocol) -> None:
         )
 
 
-def show_stages(core: Continual, asked: bool = False) -> None:
-    """Let the networks show the stages of their backbones if a readout reads them, or if it is asked.
+def show_stages(core: Continual, asked: Sequence[str] = ()) -> None:
+    """Let the networks show of the stages of their backbones what a readout reads, and what is asked.
 
     A backbone that names none, or of which nothing is trained, shows none: readouts take its features.
+    Mirror images are asked where the views of training are mirrored.
 
     Args:
         core: its learner and past networks are changed.
-        asked: whether a term reads stages (ConfigError for a backbone without).
+        asked: columns that terms read (ConfigError for a backbone without stages).
     """
     if asked:
         require_stages(core.learner.backbone)
-    read = any(readout.needs_stages for readout in core.readouts.values())
-    for network in (
-        core.learner,
-        core.past,
-        core.past_eval,
-    ):  # a past one may be of another architecture
-        if network is not None:
-            wanted = asked or (read and not network.backbone.frozen)
-            network.staged = wanted and bool(network.backbone.stage_modules())
+    read = {name for readout in core.readouts.values() for name in readout.reads}
+    for network in networks_of(core):  # a past one may be of another architecture
+        wanted = {*asked} | (set() if network.backbone.frozen else read)
+        network.show_stages(tuple(wanted) if network.backbone.stage_modules() else ())
+        network.mirror = bool(getattr(core.augment, "flip", False))
+
+
+@contextmanager
+def showing_only(core: Continual, columns: Sequence[str]) -> Iterator[None]:
+    """Inside, as in training steps, networks show no more of their stages than these columns."""
+    before = [(network, network.shown) for network in networks_of(core)]
+    for network, shown in before:
+        network.shown = tuple(name for name in shown if name in columns)
+    try:
+        yield
+    finally:
+        for network, shown in before:
+            network.shown = shown
+
+
+def networks_of(core: Continual) -> list[Learner]:
+    """The learner, and the past networks there are, each once."""
+    some = {id(n): n for n in (core.learner, core.past, core.past_eval) if n is not None}
+    return list(some.values())
 
 
 def ask(core: Continual, rows: Rows) -> Output:
