@@ -5,19 +5,28 @@ import torch
 from torch.testing import assert_close
 
 from holdfast import Continual
-from holdfast.core.output import Output, outputs
+from holdfast.core.output import OF_STAGES, Output, outputs
 from holdfast.core.rows import Rows
-from holdfast.learner.stages import gridded, showing_stages
-from holdfast.readout import FitContext, build_readout
-from holdfast.recipes import make
+from holdfast.learner.stages import gridded, moments, showing_stages
+from holdfast.loss import CrossEntropy
+from holdfast.loss.term import Term
+from holdfast.readout import FitContext, Mixed, build_readout
+from holdfast.recipes import Method, make
 from holdfast.serve.export import Scores
 from holdfast.stream import make_stream, open_source
+from holdfast.stream.augment import Augment
 from holdfast.train.setup import Setup
 
 WIDTH = 4
 STAGES = WIDTH * (1 + 2 + 4)  # of the convnet
 PYRAMID = WIDTH * (4 * 1 + 2 + 4)  # its first stage is seen in 2 x 2 places
-POOLS = {"stages": lambda out: out.mean((2, 3)), "pyramid": lambda out: gridded(out, 4 * WIDTH)}
+COLUMNS = {"stages": STAGES, "pyramid": PYRAMID, "moments": 2 * PYRAMID, "mirrored": 2 * PYRAMID}
+POOLS = {
+    "stages": lambda out: out.mean((2, 3)),
+    "pyramid": lambda out: gridded(out, 4 * WIDTH),
+    "moments": lambda out: moments(out, 4 * WIDTH),
+    "mirrored": lambda out: moments(out, 4 * WIDTH),
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,39 +44,56 @@ def learned(stream, tasks=2, recipe="lwf_strict", decide="gaussian:stages", **mo
 
 
 def test_the_stages_are_read_beside_each_other():
-    parts = [torch.randn(5, n) for n in (2, 3)]
-    grids = [torch.randn(5, n) for n in (8, 3)]
-    out = Output(parts[1], parts[1], parts[1], None, tuple(parts), tuple(grids))
-    bare = out._replace(stages=None, pyramid=None)
-    for text, pieces in (("gaussian:stages", parts), ("gaussian:pyramid", grids)):
-        assert_close(build_readout(text).select(out), torch.cat(pieces, 1))
-        assert_close(build_readout(text).select(bare), parts[1])
-        assert build_readout(text).needs_stages
-    assert_close(out.rows(torch.tensor([3, 1])).pyramid[0], grids[0][[3, 1]])
-    assert not build_readout("gaussian").needs_stages
-    for text in ("klda-ensemble:stages", "mixture:of=mean+gaussian"):
-        assert build_readout(text).needs_stages == text.startswith("klda")
+    features = torch.randn(5, 3)
+    pieces = {name: (torch.randn(5, 2 + i), torch.randn(5, 3)) for i, name in enumerate(OF_STAGES)}
+    bare = Output(features, features, features)
+    out = bare._replace(**pieces)
+    index = torch.tensor([3, 1])
+    for name, parts in pieces.items():
+        readout = build_readout(f"gaussian:{name}")
+        assert_close(readout.select(out), torch.cat(parts, 1))
+        assert_close(readout.select(bare), features)
+        assert readout.reads == (name,)
+        assert_close(getattr(out.rows(index), name)[0], parts[0][index])
+    assert build_readout("gaussian").reads == ()
+    assert build_readout("klda-ensemble:stages").reads == ("stages",)
+    assert build_readout("mixture:of=mean+gaussian").reads == ()
+    mixed = Mixed([build_readout("mean:moments"), build_readout("gaussian:stages")])
+    assert {*mixed.reads} == {"moments", "stages"}
 
 
 @pytest.mark.parametrize(
     ("recipe", "space"),
-    [("lwf_strict", "stages"), ("fnc2_strict", "stages"), ("fnc2_strict", "pyramid")],
+    [
+        ("lwf_strict", "stages"),
+        ("fnc2_strict", "stages"),
+        ("fnc2_strict", "pyramid"),
+        ("lwf_strict", "moments"),
+        ("fnc2_strict", "mirrored"),
+    ],
 )
 def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe, space):
     """Against a readout that is fitted, task by task, to what hooks on the layers saw."""
-    core = learned(digits, 1, recipe, f"gaussian:{space}")
+    augment = Augment(crop=(1, 1), flip=space == "mirrored", jitter_p=0.0, grey_p=0.0)
+    core = learned(digits, 1, recipe, f"gaussian:{space}", augment=augment)
     twin = build_readout("gaussian")
     networks = [core.learner.freeze()]
     core.learn(digits[1])
     networks.append(core.learner.freeze())
 
     def seen(network, rows):
+        if space == "mirrored":
+            both = [once(network, rows), once(network, rows.with_x(rows.x.flip(-1)))]
+            return both[0]._replace(features=(both[0].features + both[1].features) / 2)
+        return once(network, rows)
+
+    def once(network, rows):
         pooled = []
         hooks = [
             m.register_forward_hook(lambda _, __, out: pooled.append(POOLS[space](out)))
             for m in network.backbone.stage_modules()
         ]
-        network.staged = False
+        network.shown = ()
         out = outputs(network, rows)
         for hook in hooks:
             hook.remove()
@@ -84,7 +110,7 @@ def test_they_decide_as_the_same_readout_of_a_table_of_all_stages(digits, recipe
     expected = twin.scores(seen(networks[1], x))
     assert_close(core.scores(x.x, f"gaussian:{space}"), expected, rtol=1e-3, atol=1e-3)
     stored = core.readouts[f"gaussian:{space}"].statistics.mean
-    assert stored.shape == (4, {"stages": STAGES, "pyramid": PYRAMID}[space])
+    assert stored.shape == (4, COLUMNS[space])
     assert core.readouts["gaussian"].statistics.mean.shape == (4, 4 * WIDTH)
 
 
@@ -100,13 +126,44 @@ def test_a_stream_goes_on_from_a_state(digits):
 @pytest.mark.parametrize("also", ["gaussian:stages", "domain-heads:of=mean:stages"])
 def test_only_a_network_whose_readouts_ask_shows_its_stages(digits, also):
     core = learned(digits, 1)
-    assert core.learner.staged and core.past_eval.staged
+    assert core.learner.shown == core.past_eval.shown == ("stages",)
     core = learned(digits, 1, decide="gaussian", also=(also,))
-    assert core.learner.staged  # a further readout asks too, also from inside another
+    assert core.learner.shown == ("stages",)  # a further readout asks too, also from inside another
     core = learned(digits, 1, decide="gaussian")
-    assert not core.learner.staged
+    assert core.learner.shown == ()
     with showing_stages(core.learner):
-        assert core.learner.staged
+        assert core.learner.shown == ("stages",)
+
+
+class Noting(Term):
+    """Notes which columns of stages the networks of a step show."""
+
+    needs_past = True
+    label = "noting"
+
+    def __init__(self, *reads):
+        super().__init__()
+        self.reads, self.seen = ("logits", *reads), set()
+
+    def value(self, part, step):
+        for out in (part.out, part.past):
+            self.seen |= {name for name in OF_STAGES if getattr(out, name) is not None}
+        return part.out.logits.sum() * 0
+
+
+@pytest.mark.parametrize("reads", [(), ("stages",), ("pyramid",)])
+def test_steps_show_no_more_than_terms_read(digits, reads):
+    """What readouts read costs nothing while weights are trained, by the learner and its past alike."""
+    method = Method(
+        CrossEntropy("new"), [Noting(*reads)], readout=build_readout("gaussian:mirrored")
+    )
+    setup = Setup.of(method, "quick", epochs=1, first_epochs=1, width=WIDTH, also=("gaussian",))
+    core = Continual(method, digits.shape, setup)
+    core.learn(digits[0])
+    core.learn(digits[1])
+    (noting,) = (term for term in core.method.terms if isinstance(term, Noting))
+    assert noting.seen == {*reads}
+    assert core.learner.shown == ("mirrored",)
 
 
 def test_a_frozen_backbone_and_vectors_are_read_too(digits):
@@ -125,9 +182,9 @@ def test_a_frozen_backbone_and_vectors_are_read_too(digits):
     assert torch.equal(*both)
 
 
-@pytest.mark.parametrize(("space", "width"), [("stages", STAGES), ("pyramid", PYRAMID)])
+@pytest.mark.parametrize(("space", "width"), COLUMNS.items())
 def test_an_export_reads_them(digits, space, width):
-    core = learned(digits, 2, decide=f"gaussian:{space}")
+    core = learned(digits, 2, decide=f"gaussian:{space}", augment=Augment(flip=True))
     network = Scores(core)
     x = digits[1].test.x.float() / 255
     assert network.width == width

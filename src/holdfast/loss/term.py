@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from holdfast.core.errors import ConfigError
+from holdfast.core.output import OF_STAGES
 from holdfast.core.step import Part, Step
 from holdfast.loss.schedule import Constant, Schedule
 from holdfast.stream.mixing import Mixing
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.stream.task import Task
 
 
-READABLE = ("logits", "embedding", "features", "hidden", "stages", "weights")  # what of a learner
+READABLE = ("logits", "embedding", "features", "hidden", *OF_STAGES, "weights")  # of a learner
 
 
 class Objective(nn.Module, ABC):

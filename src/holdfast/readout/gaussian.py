@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
@@ -123,6 +124,11 @@ class SharedGaussian(Gaussian):
         tukey: exponent on each feature's absolute value, its sign kept; 1 leaves it.
         drift: how the stored statistics follow the network: none, ridge, low_rank, learned or
             translation.
+        prior: rows a feature that variances without covariance count for, in place of a shrinkage
+            (`SharedCovariance`); 0 for none. It shrinks more, as many features beside each other want.
+
+    Raises:
+        ConfigError: for a negative prior, or one beside a shrinkage.
 
     Source: streaming LDA (Hayes and Kanan, 2020); drift as in LDC and DPCR; docs/theory.md, section 9
     """
@@ -135,14 +141,20 @@ class SharedGaussian(Gaussian):
         shrinkage: float | None = None,
         tukey: float = 1.0,
         drift: DriftName = "ridge+noise",
+        prior: float = 0.0,
     ):
         super().__init__(on, drift, "shared", tukey=tukey)
-        self.shrinkage = shrinkage
+        if not 0 <= prior < math.inf or (prior and shrinkage is not None):
+            raise ConfigError(
+                f"gaussian takes a prior of at least 0 rows a feature, or a shrinkage, not prior={prior:g} "
+                f"and shrinkage={shrinkage}."
+            )
+        self.shrinkage, self.prior = shrinkage, prior
 
     @property
     def spread(self) -> SharedCovariance:
         """The shrunk within-class covariance."""
-        return SharedCovariance(self.shrinkage)
+        return SharedCovariance(self.shrinkage, prior=self.prior)
 
     def covariance(self, k: int = 0) -> Float[Tensor, "f f"]:
         """The shrunk within-class covariance, the same for every class."""

@@ -41,15 +41,19 @@ class SharedCovariance(Covariance):
         shrinkage: a; None chooses it by `oracle_shrinkage`.
         target: of the shrinkage: D = tr(S)/f I (scaled), or the variances of S alone (diagonal),
             which asks nothing of the features' units.
+        prior: in place of both, unless it is 0: (n S + m D) / (n + m) with n rows beside their classes'
+            means, m = prior f, and D the variances of S, none below a thousandth of their mean: an
+            inverse Wishart prior of m rows whose features do not go together.
     """
 
     shrinkage: float | None = None
     target: Target = "scaled"
+    prior: float = 0.0
 
     def matrix(self, statistics: Statistics, k: int = 0) -> Tensor:
         """The same for every class; where no class has two rows, S is the variance of all rows."""
-        within, n = self._within(statistics), statistics.freedom
-        share = self.shrinkage if self.shrinkage is not None else oracle_shrinkage(within, n)
+        within = self._within(statistics)
+        share = self._share(within, statistics.freedom)
         matrix = (1 - share) * within
         matrix.diagonal().add_((share + 1e-6) * self._variances(statistics, within))
         return matrix
@@ -58,6 +62,13 @@ class SharedCovariance(Covariance):
         """The diagonal of `matrix` at shrinkage 1, where there is nothing beside it."""
         return (1 + 1e-6) * self._variances(statistics, self._within(statistics))
 
+    def _share(self, within: Tensor, n: float) -> float:
+        """How much of D there is."""
+        if self.prior:
+            rows = self.prior * len(within)
+            return rows / (n + rows)
+        return self.shrinkage if self.shrinkage is not None else oracle_shrinkage(within, n)
+
     def _within(self, statistics: Statistics) -> Tensor:
         within = statistics.within()
         return within if bool(within.diagonal().any()) else statistics.spread().diag()
@@ -65,6 +76,8 @@ class SharedCovariance(Covariance):
     def _variances(self, statistics: Statistics, within: Tensor) -> Tensor:
         """The diagonal of D."""
         mean = within.diagonal().mean().clamp_min(1e-12)
+        if self.prior:
+            return within.diagonal().clamp_min(1e-3 * mean)
         if self.target == "scaled":
             return mean.expand(len(within))
         # a feature that never varies within a class is left small
