@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from torch.testing import assert_close
 
+import reference_readouts
 from clouds import EVEN, UNEVEN, by_class, clouds, said
 from holdfast.core.errors import ConfigError, DataError, DivergedError
 from holdfast.learner import Frame, Learner, Output, outputs
@@ -62,6 +63,34 @@ def test_the_gaussian_predicts_like_discriminant_analysis_with_uniform_priors(fi
     ours = fitted(SharedGaussian(shrinkage=0.1), (x, y)).predict(said(test))
     assert ours.tolist() == theirs.tolist()
     assert float((ours == test_y).double().mean()) > 0.6
+
+
+@pytest.mark.parametrize("prior", [0.25, 3.0])
+@pytest.mark.parametrize("portions", [1, 2])
+def test_a_prior_is_rows_whose_features_do_not_go_together(fitted, prior, portions):
+    (x, y), (test, _) = clouds(EVEN), clouds((50,) * 4, seed=1)
+    for rows in (x, test):
+        rows[:, 2] *= 0.001  # narrow: it counts as a thousandth of the mean variance
+    tables = [(x[y % portions == i], y[y % portions == i]) for i in range(portions)]
+    ours = fitted(SharedGaussian(prior=prior), *tables)
+    twin = reference_readouts.discriminants_with_prior(x.tolist(), y.tolist(), test.tolist(), prior)
+    assert_close(ours.scores(said(test)).double(), torch.tensor(twin), rtol=1e-3, atol=1e-3)
+
+
+def test_a_prior_asks_nothing_of_units_and_leaves_more_rows_alone(fitted):
+    (x, y), (test, _) = clouds(EVEN), clouds((50,) * 4, seed=1)
+    units = torch.tensor([1.0, 2.0, 0.5, 3.0, 0.7])
+    one, other = (fitted(SharedGaussian(prior=2.0), (x * u, y)) for u in (1, units))
+    assert_close(one.scores(said(test)), other.scores(said(test * units)), rtol=1e-3, atol=1e-3)
+    many = [fitted(SharedGaussian(prior=p), *[(x, y)] * 200).covariance() for p in (0.0, 0.25)]
+    few = [fitted(SharedGaussian(prior=p), (x, y)).covariance() for p in (0.0, 0.25)]
+    assert (many[0] - many[1]).abs().max() < 0.05 * (few[0] - few[1]).abs().max()
+
+
+@pytest.mark.parametrize("settings", ["prior=-1", "prior=inf", "prior=1:shrinkage=0.1"])
+def test_a_prior_that_is_none_is_refused(settings):
+    with pytest.raises(ConfigError, match="gaussian takes a prior of at least 0 rows"):
+        build_readout(f"gaussian:{settings}")
 
 
 def twin_of_theoracle_shrinkage(S, n):
