@@ -18,21 +18,34 @@ class Spectrum:
 
     Every linear map here is B = V (filter * V^T C W) W^T, with C the products of inputs and movement and
     W = I but for `sylvester`: 1 / l is least squares, and what holds a map back is a filter below it.
+    Of fewer inputs than features, V are the directions in which they vary, from the products of inputs:
+    l is 0 in all others, and so is B.
     """
 
     def __init__(self, x: Float[Tensor, "n f"], moved: Float[Tensor, "n f"]):
         self.centre, self.shift = x.mean(0), moved.mean(0)
         self.x, self.moved = x - self.centre, moved - self.shift
-        self.values, self.vectors = torch.linalg.eigh(self.x.T @ self.x)
-        self.values = self.values.clamp_min(0)
-        self.products = self.vectors.T @ (self.x.T @ self.moved)
+        if len(x) < x.shape[1]:
+            self.values, self.vectors, self.products = self._of_inputs()
+        else:
+            self.values, self.vectors = torch.linalg.eigh(self.x.T @ self.x)
+            self.values = self.values.clamp_min(0)
+            self.products = self.vectors.T @ (self.x.T @ self.moved)
+
+    def _of_inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """X X^T = U diag(l) U^T, V = X^T U diag(l)^-1/2, V^T C = diag(l)^1/2 U^T moved."""
+        values, u = torch.linalg.eigh(self.x @ self.x.T)
+        kept = values >= len(values) * torch.finfo(values.dtype).eps * values[-1].clamp_min(0)
+        values, u = values[kept], u[:, kept]
+        roots = values.clamp_min(torch.finfo(values.dtype).tiny).sqrt()
+        return values.clamp_min(0), self.x.T @ (u / roots), roots[:, None] * (u.T @ self.moved)
 
     @property
     def scale(self) -> Tensor:
-        """The mean of l, by which strengths are relative."""
-        return self.values.mean().clamp_min(1e-12)
+        """The mean of all f values of l, by which strengths are relative."""
+        return (self.values.sum() / self.x.shape[1]).clamp_min(1e-12)
 
-    def map(self, kept: Float[Tensor, " f"]) -> DriftMap:
+    def map(self, kept: Float[Tensor, " r"]) -> DriftMap:
         """The map of a filter."""
         return DriftMap(self.vectors @ (kept[:, None] * self.products), self.centre, self.shift)
 
