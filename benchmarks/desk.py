@@ -22,7 +22,10 @@ from blocks import run_blocks
 THIRD = {"epochs": [8], "first_epochs": [16]}
 READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
 ALPHA = {f"{recipe}.alpha": ["delayed:3,6"] for recipe in ("fnc2", "fnc2_strict")}  # a third of it
-READ = "gaussian:pyramid,gaussian:stages,gaussian"
+READ = (
+    "gaussian:mirrored:prior=0.25,gaussian:mirrored,gaussian:moments:prior=0.25,"
+    "gaussian:pyramid,gaussian:stages,gaussian"
+)
 METHODS = {
     "contrast": (
         ["fnc2_strict", "fnc2", "co2l"],

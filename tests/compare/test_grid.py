@@ -21,6 +21,7 @@ from holdfast.compare.work import Outcome
 from holdfast.core.errors import ConfigError, StoreError
 from holdfast.diagnose.report import read_diagnosis
 from holdfast.recipes.presets import find_preset
+from holdfast.recipes.strict import DECIDE
 from holdfast.store.lock import locked
 
 PLUGIN = '''
@@ -105,7 +106,7 @@ def test_a_grid_is_every_combination_named_by_its_hash(plugin):
 
 def test_runs_that_are_read_in_two_ways_are_two_runs(plugin):
     """A readout that a recipe's parameter chooses is no part of the terms, and still tells runs apart."""
-    values = ["gaussian:pyramid", "gaussian:drift=none", "prototype"]
+    values = [DECIDE, "gaussian:drift=none", "prototype"]
     jobs = grid(recipes=["fnc2_strict"], settings=QUICK | {"fnc2_strict.decide": values}).jobs()
     assert len({job.key for job in jobs}) == 3
     usual = grid(recipes=["fnc2_strict"]).jobs()

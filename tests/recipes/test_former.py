@@ -5,6 +5,7 @@ import pytest
 from holdfast.core.errors import ConfigError
 from holdfast.recipes import make
 from holdfast.recipes.former import EDITION, FORMER, as_made
+from holdfast.recipes.strict import DECIDE
 from holdfast.train.blueprint import Blueprint
 from holdfast.train.identity import refuse_other
 
@@ -14,9 +15,9 @@ def test_a_stored_blueprint_has_the_defaults_of_its_time(recipe):
     data = Blueprint.of(recipe, (1, 8, 8), "desk").to_data()
     assert data["edition"] == EDITION
     now = Blueprint.from_data(data)
-    assert now.method().readout.name == "gaussian:pyramid"
-    last = Blueprint.from_data(data | {"edition": 3})
-    assert last.method().readout.name == "gaussian:stages"
+    assert now.method().readout.name == DECIDE
+    for edition, readout in {3: "gaussian:stages", 4: "gaussian:pyramid"}.items():
+        assert Blueprint.from_data(data | {"edition": edition}).method().readout.name == readout
     before = Blueprint.from_data({k: v for k, v in data.items() if k != "edition"})
     assert before.method().readout.name == "gaussian"
     assert "rotations" not in {term.label for term in before.method().terms}

@@ -25,6 +25,8 @@ FORMER: dict[int, dict[str, dict[str, Any]]] = {
     4: {
         "adagauss": {"clip_over": "learner"},
         "gatf": {"clip_over": "learner"},
+        "lwf_strict": {"decide": "gaussian:pyramid"},
+        "fnc2_strict": {"decide": "gaussian:pyramid"},
     },
 }
 

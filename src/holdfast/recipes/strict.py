@@ -16,6 +16,8 @@ from holdfast.recipes.method import Method
 from holdfast.recipes.search import Contrast, Focus, Softness, Weight
 from holdfast.statistics.prototype_bank import Prototypes
 
+DECIDE = "gaussian:mirrored:prior=0.25"
+
 
 @register("lwf_strict")
 def lwf_strict(
@@ -25,7 +27,7 @@ def lwf_strict(
     rehearse: float = 0.0,
     rotations: float = 1.0,
     gpm: float = 0.97,
-    decide: str = "gaussian:pyramid",
+    decide: str = DECIDE,
 ) -> Method:
     """LwF with all else that fnc2_strict has, read by a Gaussian of all stages, which follows the drift.
 
@@ -66,7 +68,7 @@ def fnc2_strict(
     past: float = 0.01,
     dim: int = 128,
     frame_seed: int = 0,
-    decide: str = "gaussian:pyramid",
+    decide: str = DECIDE,
     prototypes: Prototypes = "fixed",
     prototype_momentum: float = 0.99,
     follow: bool = False,
