@@ -7,7 +7,7 @@
 cold start; ResNet-18, 10 epochs on the first task and 5 on each later one, batches of 128. A block is a
 pair of seed and order of the classes. 200 stored images train a probe alone (auxiliary(200)); what stores
 nothing reads the same network (strict). The groups `no_gpm` and `no_turns` are the paired ablations of
-fnc2_strict; ceiling.py trains probes of a run's network on all 5,000 images. Called again it goes on. An hour
+fnc2_strict; ceiling.py trains probes of a run's network on all images. Called again it goes on. An hour
 of CPU a block at width 16; at width 32 in bf16-mixed about the same, where the processor multiplies
 matrices of 16 bit (AMX).
 """
