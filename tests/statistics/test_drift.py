@@ -74,9 +74,10 @@ def twin_of_the_ridge(x, moved, strength):
     return torch.linalg.lstsq(rows, torch.cat([m, torch.zeros(WIDE, WIDE)])).solution
 
 
+@pytest.mark.parametrize("n", [200, WIDE - 1, 3])
 @pytest.mark.parametrize("strength", [1e-4, 1e-1, 10.0])
-def test_the_ridge_is_least_squares_with_a_row_more_a_feature(strength):
-    x = past()
+def test_the_ridge_is_least_squares_with_a_row_more_a_feature(strength, n):
+    x = past(n)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     found = FITS["ridge"][0](x, x @ turn(6) + noise)(strength)
     assert_close(found.linear, twin_of_the_ridge(x, x @ turn(6) + noise, strength))
@@ -95,9 +96,26 @@ def twin_of_the_descent(x, moved, steps):
     return b
 
 
+@pytest.mark.parametrize(
+    ("by", "setting"),
+    [("ridge", 0.1), ("sylvester", 0.1), ("low_rank", (2, 0.1)), ("learned", 30)],
+)
+def test_maps_of_fewer_rows_than_features_are_those_of_the_same_rows_again(by, setting):
+    """The first go by the products of rows, the second by those of features."""
+    x = past(WIDE - 2)
+    moved = x @ turn(6) + torch.randn(len(x), WIDE, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    few = FITS[by][0](x, moved)(setting)
+    again = FITS[by][0](torch.cat([x] * 3), torch.cat([moved] * 3))(setting)
+    assert_close(few.linear, again.linear, rtol=1e-4, atol=1e-6)
+    assert_close(few(x), again(x), rtol=1e-5, atol=1e-6)
+    still = FITS[by][0](x[:1].expand(3, -1), moved[:1].expand(3, -1))(setting)
+    assert_close(still.linear, torch.zeros(WIDE, WIDE).double())
+
+
+@pytest.mark.parametrize("n", [200, WIDE - 1])
 @pytest.mark.parametrize("steps", [1, 2, 30])
-def test_the_learned_map_is_gradient_descent(steps):
-    x = past()
+def test_the_learned_map_is_gradient_descent(steps, n):
+    x = past(n)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     found = FITS["learned"][0](x, x @ turn(6) + noise)(steps)
     assert_close(found.linear, twin_of_the_descent(x, x @ turn(6) + noise, steps))
