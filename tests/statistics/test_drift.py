@@ -103,7 +103,8 @@ def twin_of_the_descent(x, moved, steps):
 def test_maps_of_fewer_rows_than_features_are_those_of_the_same_rows_again(by, setting):
     """The first go by the products of rows, the second by those of features."""
     x = past(WIDE - 2)
-    moved = x @ turn(6) + torch.randn(len(x), WIDE, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    chance = torch.Generator().manual_seed(9)
+    moved = x @ turn(6) + torch.randn(x.shape, generator=chance, dtype=torch.float64)
     few = FITS[by][0](x, moved)(setting)
     again = FITS[by][0](torch.cat([x] * 3), torch.cat([moved] * 3))(setting)
     assert_close(few.linear, again.linear, rtol=1e-4, atol=1e-6)

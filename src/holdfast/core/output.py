@@ -55,7 +55,8 @@ class Output(NamedTuple):
         shown = {
             name: tuple(map(change, some)) for name, some in pieces.items() if some is not None
         }
-        return Output(*map(change, self[:3]), hidden, **shown)
+        features, embedding, logits = map(change, self[:3])
+        return Output(features, embedding, logits, hidden, **shown)
 
 
 @torch.no_grad()

@@ -2,12 +2,13 @@
 
 from holdfast.readout.anacp import ContrastiveProjection
 from holdfast.readout.by_state import ByState
+from holdfast.readout.class_gaussian import ClassGaussian
 from holdfast.readout.contexts import ChangedContext, FitContext
 from holdfast.readout.decision import Decision
 from holdfast.readout.domain_heads import DomainHeads, mixed_by_entropy
 from holdfast.readout.fecam import FeCAM
 from holdfast.readout.first_features import FirstFeatures
-from holdfast.readout.gaussian import ClassGaussian, Gaussian, SharedGaussian
+from holdfast.readout.gaussian import Gaussian, SharedGaussian
 from holdfast.readout.klda import KernelEnsemble, KernelGaussian
 from holdfast.readout.laplacian import Transduced, neighbour_graph, transduce
 from holdfast.readout.linear import Head, LinearProbe, LinearReadout, PseudoHead

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from holdfast.loss.checks import require_option
+from holdfast.readout.class_gaussian import ClassGaussian
 from holdfast.readout.decision import (
     ClassWhitening,
     Decision,
@@ -19,7 +20,7 @@ from holdfast.readout.decision import (
     UnitRows,
     Whitening,
 )
-from holdfast.readout.gaussian import ClassGaussian, Tukey
+from holdfast.readout.gaussian import Tukey
 from holdfast.readout.readout import Space, register
 from holdfast.statistics.class_statistics import Statistics
 from holdfast.statistics.covariance import ClassCovariance, draw_rows
