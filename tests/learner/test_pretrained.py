@@ -95,7 +95,8 @@ def test_features_are_the_models_own_pooled_output(saved, kind):
 def test_its_blocks_are_its_stages(saved, kind):
     folder, model = saved[kind]
     network, x = make_backbone(str(folder), (3, 20, 20)), pictures() / 255
-    features, stages, _ = stages_of(network, x)
+    features, shown = stages_of(network, x)
+    stages = shown["stages"]
     assert torch.equal(features, network(x))
     with torch.no_grad():
         prepared = network.prepare(x)
