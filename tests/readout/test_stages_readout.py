@@ -12,7 +12,7 @@ from holdfast.loss import CrossEntropy
 from holdfast.loss.term import Term
 from holdfast.readout import FitContext, Mixed, build_readout
 from holdfast.recipes import Method, make
-from holdfast.serve.export import Scores
+from holdfast.serve.export import Scores, to_torch
 from holdfast.stream import make_stream, open_source
 from holdfast.stream.augment import Augment
 from holdfast.train.setup import Setup
@@ -183,12 +183,14 @@ def test_a_frozen_backbone_and_vectors_are_read_too(digits):
 
 
 @pytest.mark.parametrize(("space", "width"), COLUMNS.items())
-def test_an_export_reads_them(digits, space, width):
+def test_an_export_reads_them(digits, space, width, tmp_path):
     core = learned(digits, 2, decide=f"gaussian:{space}", augment=Augment(flip=True))
     network = Scores(core)
     x = digits[1].test.x.float() / 255
     assert network.width == width
     assert_close(network(x), core.scores(digits[1].test.x), rtol=1e-3, atol=1e-3)
+    if space == "mirrored":  # a program of any number of images
+        assert to_torch(core, tmp_path / "program.pt2") < 1e-3
 
 
 def test_rows_as_they_rest_and_rows_in_batches_are_one(digits):

@@ -154,7 +154,8 @@ def stages_of(
         for hook in hooks:
             hook.remove()
     seen = [[torch.cat(some) for some in zip(*asked)] for asked in pieces if asked]
-    if len(seen) < len(modules) or any(len(stage) != len(x) for some in seen for stage in some):
+    rows = x.shape[0]  # not len(x): an export leaves it open
+    if len(seen) < len(modules) or any(z.shape[0] != rows for some in seen for z in some):
         raise ConfigError(
             f"a stage of {type(backbone).__name__} does not say one thing of each input: name modules "
             "that its forward pass calls once."
