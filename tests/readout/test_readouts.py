@@ -289,7 +289,7 @@ def test_a_readout_is_never_told_the_task_of_an_input(readout):
     assert list(inspect.signature(Readout.predict).parameters) == ["self", "out"]
     assert type(readout).predict is Readout.predict
     assert Output._fields == (
-        "features", "embedding", "logits", "hidden", "stages", "pyramid",
+        "features", "embedding", "logits", "hidden", "stages", "pyramid", "moments", "mirrored",
     )  # fmt: skip
 
 
