@@ -12,6 +12,19 @@ from holdfast.compare import Grid, compare, read_runs, run_grid
 from holdfast.compare.formats import terminal
 
 Groups = Mapping[str, tuple[Sequence[str], Mapping[str, Sequence[Any]]]]
+READ_TWICE = {
+    "protocol": ["auxiliary"],
+    "images": [200],
+}  # strict, and a probe on 200 stored images
+READ = (  # every strict way
+    "gaussian:mirrored:prior=0.25,gaussian:mirrored,gaussian:moments:prior=0.25,"
+    "gaussian:pyramid,gaussian:stages,gaussian"
+)
+
+
+def chosen(groups: Groups, names: str | None) -> Groups:
+    """The groups of these names, with commas between; all where there are none."""
+    return {name: groups[name] for name in names.split(",")} if names else groups
 
 
 def run_blocks(

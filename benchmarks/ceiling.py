@@ -20,8 +20,9 @@ from holdfast.diagnose.stored import check_stream, network_of, read_result
 from holdfast.memory import NoMemory
 from holdfast.readout import FitContext, LinearProbe
 from holdfast.readout.readout import Space
-from holdfast.stream.sets import views_named
+from holdfast.recipes import make
 from holdfast.stream.task import Stream, Task
+from holdfast.train.setup import Setup
 
 DECAYS = (1e-3, 1e-2, 1e-1)
 SPACES: tuple[Space, ...] = ("features", "stages", "pyramid", "moments", "mirrored")
@@ -42,15 +43,10 @@ def main() -> None:
         check_stream(folder, result, stream)
         learner = network_of(folder, result, stream.shape)
         learner.show_stages(SPACES[1:])
-        learner.mirror = mirrors(result, stream)
+        setup = Setup(augment=result["config"]["setup"]["augment"])
+        learner.mirror = setup.augment_of(make(result["recipe"]), stream.shape).flip
         best = max(probed(learner, stream))
         print(f"  best of them {best[0]:.1f}, {best[1]}", flush=True)
-
-
-def mirrors(result, stream: Stream) -> bool:
-    """Whether the views of the run's training were mirrored."""
-    name = result["config"]["setup"]["augment"]
-    return getattr(views_named(name, stream.shape, 2), "flip", False)
 
 
 def probed(learner, stream: Stream):

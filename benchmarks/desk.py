@@ -17,15 +17,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from blocks import run_blocks
+from blocks import READ, READ_TWICE, chosen, run_blocks
 
 THIRD = {"epochs": [8], "first_epochs": [16]}
-READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
 ALPHA = {f"{recipe}.alpha": ["delayed:3,6"] for recipe in ("fnc2", "fnc2_strict")}  # a third of it
-READ = (
-    "gaussian:mirrored:prior=0.25,gaussian:mirrored,gaussian:moments:prior=0.25,"
-    "gaussian:pyramid,gaussian:stages,gaussian"
-)
 METHODS = {
     "contrast": (
         ["fnc2_strict", "fnc2", "co2l"],
@@ -68,9 +63,7 @@ def main() -> None:
     parser.add_argument("--length", choices=["third", "full"], default="third")
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true")
     options = parser.parse_args()
-    groups = WHAT[options.what]
-    if options.only:
-        groups = {name: groups[name] for name in options.only.split(",")}
+    groups = chosen(WHAT[options.what], options.only)
     third = options.length == "third"
     groups = {
         name: (of, how | alpha_of(of)) if third else (of, how) for name, (of, how) in groups.items()

@@ -17,18 +17,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from blocks import run_blocks
+from blocks import READ, READ_TWICE, chosen, run_blocks
 
 LENGTH = {"epochs": [5], "first_epochs": [10]}
-READ_TWICE = {"protocol": ["auxiliary"], "images": [200]}
 ALPHA = {"fnc2_strict.alpha": ["delayed:2,4"]}  # the preset's, at a fifth of the length
 AS_PUBLISHED = "class-gaussian:gamma1=3:normalise=yes:determinant=no"  # of AdaGauss and GATF
 FIRST = {f"fnc2_strict.{name}": ["0"] for name in ("rotations", "gpm")}
 FIRST |= {"fnc2_strict.decide": ["gaussian:drift=ridge"], "also": ["gaussian:drift=ridge"]}
-READ = (
-    "gaussian:mirrored:prior=0.25,gaussian:mirrored,gaussian:moments:prior=0.25,"
-    "gaussian:pyramid,gaussian:stages,gaussian"
-)
 BOTH = ALPHA | {"also": [READ]}
 GROUPS = {
     "second": (["fnc2_strict"], BOTH),
@@ -51,10 +46,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true")
-    parser.add_argument("--only", default=",".join(GROUPS), help="groups, with commas between")
+    parser.add_argument("--only", help="groups, with commas between")
     options = parser.parse_args()
     where = f"tiny50={options.data}", options.out, options.blocks, options.workers
-    groups = {name: GROUPS[name] for name in options.only.split(",")}
+    groups = chosen(GROUPS, options.only)
     size = {"width": [options.width], "precision": [options.precision]}
     run_blocks(groups, *where, LENGTH | size | READ_TWICE, tasks=10, per_class=100, size=32)
 

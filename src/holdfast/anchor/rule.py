@@ -183,7 +183,8 @@ def _edit(
     brought: Sequence[nn.Parameter],
 ) -> None:
     """Let rules edit what the optimiser is given."""
-    terms = {f"term.{i}": p for i, p in enumerate(brought) if p.grad is not None}
+    asked = brought if any(rule.with_terms for rule in rules) else ()
+    terms = {f"term.{i}": p for i, p in enumerate(asked) if p.grad is not None}
     besides = {name: p.grad for name, p in terms.items() if p.grad is not None}
     for rule in rules:
         if rule.with_terms:

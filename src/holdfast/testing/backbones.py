@@ -8,12 +8,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.output import OF_STAGES
 from holdfast.learner.backbone import Wrapped, make_backbone
 from holdfast.learner.network import Backbone
 from holdfast.learner.stages import stages_of
 from holdfast.testing.compare import copies, difference, expect, through_disk, weights
 
-READ = ("stages", "pyramid", "moments")
+READ = tuple(name for name in OF_STAGES if name != "mirrored")  # of one pass
 
 
 def check_backbone(

@@ -45,6 +45,7 @@ class Trainer:
         self.new = NewRows(self.pool, task)
         self.epochs = training.epochs_of(task.index)
         self.batches = -(-len(self.pool) // training.batch)
+        self.brought = core.method.trainable
         self.weights = trained_weights(core)
         self.optimizer = core.method.optimizer(self.weights, training)
         rates = LR_SCHEDULES[training.lr_schedule]
@@ -119,7 +120,7 @@ def update(core: Continual, trainer: Trainer, step: Step, finite: FiniteWatch) -
             apart = backward_apart(core, trainer, values)
         else:
             backward(core, trainer, loss)
-        with edited(rules, core.learner, step, apart, core.method.trainable):
+        with edited(rules, core.learner, step, apart, trainer.brought):
             trainer.wrapped.step()
     trainer.schedule.step()
     return loss

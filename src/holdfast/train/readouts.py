@@ -104,7 +104,7 @@ def show_stages(core: Continual, asked: Sequence[str] = ()) -> None:
     for network in networks_of(core):  # a past one may be of another architecture
         wanted = {*asked} | (set() if network.backbone.frozen else read)
         network.show_stages(tuple(wanted) if network.backbone.stage_modules() else ())
-        network.mirror = bool(getattr(core.augment, "flip", False))
+        network.mirror = core.augment.flip
 
 
 @contextmanager
